@@ -1,0 +1,102 @@
+//! ISA tokens over `pulp`.
+//!
+//! [`Isa`] is one instruction set, proven present by holding its token; [`Lanes<T>`](Lanes) is the view a
+//! kernel takes of it for elements of type `T`, so that one kernel body serves `f32` and `f64` on every ISA.
+//! Everything here is `inline(always)`: the operations must land inside the one function that
+//! [`Isa::run`] compiles with the ISA's target features, or each of them becomes a call.
+
+mod lanes;
+mod scalar;
+mod token;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+pub use lanes::{Lanes, Real};
+pub use token::{IsaError, IsaToken};
+
+/// A unit of work to be compiled once per ISA.
+pub trait Kernel {
+    /// What the work returns.
+    type Output;
+    /// The work. Implementations are `#[inline(always)]`.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// The register tiles an ISA's register file affords; see `gemm::tile`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TileFamily {
+    /// 32 registers: 24 accumulators, up to four vectors wide.
+    Regs32,
+    /// 16 registers: 12 accumulators, up to two vectors wide.
+    Regs16,
+    /// The scalar reference: eight one-lane "vectors".
+    Scalar,
+}
+
+/// One instruction set: `pulp`'s portable operations, and the few that it lacks.
+///
+/// Lane `i` of every operation depends on lane `i` of its operands alone, and every operation is the
+/// correctly rounded IEEE one (or exact on bits), so a lane-wise program gives the same bits on all ISAs.
+pub trait Isa: pulp::Simd {
+    /// The name `NABLAS_ISA` pins it by.
+    const NAME: &'static str;
+    /// Which register tiles to use.
+    const TILES: TileFamily;
+
+    /// Runs a kernel inside one function compiled with this ISA's target features. A real call.
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// `a << n` in each 64-bit lane, `n < 64`.
+    fn shl_u64s(self, a: Self::u64s, n: u32) -> Self::u64s;
+    /// `a >> n` (logical) in each 64-bit lane, `n < 64`.
+    fn shr_u64s(self, a: Self::u64s, n: u32) -> Self::u64s;
+
+    /// Bit `i` of the result is lane `i` of the mask.
+    fn bits_m32s(self, m: Self::m32s) -> u32;
+    /// Bit `i` of the result is lane `i` of the mask.
+    fn bits_m64s(self, m: Self::m64s) -> u32;
+    /// Lane `i` of the mask is bit `i`; higher bits are ignored.
+    fn m32s_from_bits(self, bits: u32) -> Self::m32s;
+    /// Lane `i` of the mask is bit `i`; higher bits are ignored.
+    fn m64s_from_bits(self, bits: u32) -> Self::m64s;
+
+    /// Loads `n` elements, zero in the other lanes, whose memory is not touched.
+    ///
+    /// # Safety
+    /// `ptr` is readable for `n` elements; `n <= F32_LANES`.
+    unsafe fn load_partial_f32s(self, ptr: *const f32, n: usize) -> Self::f32s;
+    /// Stores the first `n` lanes; the memory of the others is not touched.
+    ///
+    /// # Safety
+    /// `ptr` is writable for `n` elements; `n <= F32_LANES`.
+    unsafe fn store_partial_f32s(self, ptr: *mut f32, v: Self::f32s, n: usize);
+    /// Loads `n` elements, zero in the other lanes, whose memory is not touched.
+    ///
+    /// # Safety
+    /// `ptr` is readable for `n` elements; `n <= F64_LANES`.
+    unsafe fn load_partial_f64s(self, ptr: *const f64, n: usize) -> Self::f64s;
+    /// Stores the first `n` lanes; the memory of the others is not touched.
+    ///
+    /// # Safety
+    /// `ptr` is writable for `n` elements; `n <= F64_LANES`.
+    unsafe fn store_partial_f64s(self, ptr: *mut f64, v: Self::f64s, n: usize);
+
+    /// Asks for the cache line of `ptr` to be brought to L1. Any address is allowed.
+    fn prefetch(self, ptr: *const u8);
+}
+
+/// Runs `kernel` through a token's own `vectorize`, with that token as the ISA.
+struct Call<K, I>(K, I);
+
+impl<K: Kernel, I: Isa> pulp::NullaryFnOnce for Call<K, I> {
+    type Output = K::Output;
+    #[inline(always)]
+    fn call(self) -> K::Output {
+        self.0.run(self.1)
+    }
+}
