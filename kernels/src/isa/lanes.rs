@@ -141,7 +141,7 @@ pub trait Lanes<T: Real>: Isa {
     /// The bits of a vector.
     fn to_bits(self, a: Self::V) -> Self::U;
     /// The vector with these bits.
-    fn from_bits(self, a: Self::U) -> Self::V;
+    fn of_bits(self, a: Self::U) -> Self::V;
     /// Wrapping a + b.
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
     /// Wrapping a − b.
@@ -223,7 +223,7 @@ macro_rules! lanes {
             lanes!(@ 1 mask_from_bits(u32) -> Self::M = $from);
             lanes!(@ 1 splat_u($u) -> Self::U = $splat_u);
             lanes!(@ 1 to_bits(Self::V) -> Self::U = $to_bits);
-            lanes!(@ 1 from_bits(Self::U) -> Self::V = $from_bits);
+            lanes!(@ 1 of_bits(Self::U) -> Self::V = $from_bits);
             lanes!(@ 2 add_u(Self::U, Self::U) -> Self::U = $add_u);
             lanes!(@ 2 sub_u(Self::U, Self::U) -> Self::U = $sub_u);
             lanes!(@ 2 and_u(Self::U, Self::U) -> Self::U = $and_u);
