@@ -1,6 +1,6 @@
 //! The typed view of an ISA: the same operations for `f32` and `f64`.
 
-use super::Isa;
+use super::{Isa, LaneKernel};
 
 mod sealed {
     pub trait Sealed {}
@@ -45,6 +45,8 @@ pub trait Real:
     fn bits(self) -> Self::Bits;
     /// Whether it is neither infinite nor NaN.
     fn finite(self) -> bool;
+    /// Runs a kernel over elements of this type: here, with the type known, any ISA is known to have lanes for it.
+    fn run<I: Isa, K: LaneKernel<Elem = Self>>(isa: I, kernel: K) -> K::Output;
 }
 
 macro_rules! real {
@@ -70,6 +72,10 @@ macro_rules! real {
             #[inline(always)]
             fn finite(self) -> bool {
                 self.is_finite()
+            }
+            #[inline(always)]
+            fn run<I: Isa, K: LaneKernel<Elem = $t>>(isa: I, kernel: K) -> K::Output {
+                kernel.run_lanes(isa)
             }
         }
     };

@@ -27,6 +27,24 @@ pub trait Kernel {
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 
+/// A [`Kernel`] over elements of one type, `f32` or `f64`: written once against [`Lanes`] of that type.
+pub trait LaneKernel {
+    /// The element type.
+    type Elem: Real;
+    /// What the work returns.
+    type Output;
+    /// The work. Implementations are `#[inline(always)]`.
+    fn run_lanes<I: Lanes<Self::Elem>>(self, isa: I) -> Self::Output;
+}
+
+impl<K: LaneKernel> Kernel for K {
+    type Output = K::Output;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> K::Output {
+        K::Elem::run(isa, self)
+    }
+}
+
 /// The register tiles an ISA's register file affords; see `gemm::tile`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TileFamily {
