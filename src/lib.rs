@@ -1,1 +1,23 @@
-//! nablas.
+//! ∇BLAS: a BLAS for the backward pass.
+//!
+//! Fused, vectorised calls for what a network's forward and backward passes do: GEMM, bias and activation in one
+//! pass; the vector–Jacobian products of a layer in one pass each. No Jacobian is ever formed, except by
+//! [`jacobian`], the naive pass that is the tests' oracle and the benchmarks' baseline.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod activation;
+pub mod backend;
+pub mod error;
+pub mod mlp;
+pub mod scalar;
+pub mod view;
+
+pub use activation::Activation;
+pub use backend::{Backend, BackendKind};
+pub use error::{Error, Result, Shape};
+pub use mlp::{LayerSpec, Mlp, MlpBuilder};
+pub use scalar::Scalar;
+pub use view::{MatMut, MatRef};

@@ -1,0 +1,5 @@
+//! Networks of dense layers.
+
+mod spec;
+
+pub use spec::{LayerSpec, Mlp, MlpBuilder};
