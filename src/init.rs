@@ -1,0 +1,138 @@
+//! Initial parameters, the same for a seed on every machine.
+//!
+//! Uniform numbers are the top 53 bits of xoshiro256++ (Blackman, Vigna 2019); normal ones come from pairs of them
+//! by Box and Muller (1958), with this library's own logarithm and sine, whose bits don't depend on the machine.
+//! All of it is computed in `f64` and rounded once, so the `f32` parameters are the rounded `f64` ones.
+
+use crate::{
+    Mlp, Scalar,
+    error::{Error, Result},
+    isa::IsaToken,
+};
+use nablas_kernels::{
+    isa::{LaneKernel, Lanes},
+    math::Math,
+};
+use rand_xoshiro::{
+    Xoshiro256PlusPlus,
+    rand_core::{Rng, SeedableRng},
+};
+
+/// How to draw the weights of a layer with n_{l−1} inputs and n_l outputs. Biases are 0 unless said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Normal with variance 2/n_{l−1} (He et al. 2015): for the ReLU family.
+    HeNormal,
+    /// Uniform with variance 2/n_{l−1}, within ±√(6/n_{l−1}) (He et al. 2015): for the ReLU family.
+    HeUniform,
+    /// Normal with variance 2/(n_{l−1} + n_l) (Glorot, Bengio 2010): for tanh and other odd activations.
+    XavierNormal,
+    /// Uniform with variance 2/(n_{l−1} + n_l), within ±√(6/(n_{l−1} + n_l)) (Glorot, Bengio 2010).
+    XavierUniform,
+    /// For sin(ω·z) (Sitzmann et al. 2020): uniform within ±1/n_0 in the first layer, within ±√(6/n_{l−1})/ω in the
+    /// others; biases uniform within ±1/√n_{l−1}.
+    Siren {
+        /// ω of the hidden layers' activation, above 0.
+        omega: f64,
+    },
+}
+
+/// The distribution of a buffer: `spread` is the half width or the standard deviation.
+#[derive(Clone, Copy)]
+enum Draw {
+    Uniform,
+    Normal,
+}
+
+impl Init {
+    /// Fills `params`, a flat buffer of the network, from `seed`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the buffer is not `param_len` long; [`Error::Parameter`] if ω is not finite and above 0.
+    pub fn fill<T: Scalar>(&self, mlp: &Mlp<T>, params: &mut [T], seed: u64) -> Result<()> {
+        mlp.check(params.len())?;
+        if let Self::Siren { omega } = *self
+            && !(omega.is_finite() && omega > 0.0)
+        {
+            return Err(Error::Parameter { what: "ω of SIREN", expected: "finite and above 0", got: omega });
+        }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        for (l, layer) in mlp.layers().iter().enumerate() {
+            let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+            // (draw, √-argument, divisor): the spread is √argument / divisor.
+            let (draw, square, divisor) = match *self {
+                Self::HeNormal => (Draw::Normal, 2.0 / fan_in, 1.0),
+                Self::HeUniform => (Draw::Uniform, 6.0 / fan_in, 1.0),
+                Self::XavierNormal => (Draw::Normal, 2.0 / (fan_in + fan_out), 1.0),
+                Self::XavierUniform => (Draw::Uniform, 6.0 / (fan_in + fan_out), 1.0),
+                Self::Siren { .. } if l == 0 => (Draw::Uniform, 1.0, fan_in),
+                Self::Siren { omega } => (Draw::Uniform, 6.0 / fan_in, omega),
+            };
+            fill(&mut rng, draw, (square, divisor), &mut params[mlp.weights_range(l)?]);
+            let bias = &mut params[mlp.bias_range(l)?];
+            match self {
+                Self::Siren { .. } => fill(&mut rng, Draw::Uniform, (1.0 / fan_in, 1.0), bias),
+                _ => bias.fill(T::ZERO),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Half the numbers of a block.
+const HALF: usize = 32;
+
+/// Draws each element, with a spread of √square / divisor.
+fn fill<T: Scalar>(rng: &mut Xoshiro256PlusPlus, draw: Draw, (square, divisor): (f64, f64), out: &mut [T]) {
+    let isa = IsaToken::detect();
+    for chunk in out.chunks_mut(2 * HALF) {
+        let mut block = [0.0; 2 * HALF];
+        // Whole blocks are drawn, so that a buffer's length changes none of its numbers.
+        block.fill_with(|| ((rng.next_u64() >> 11) + 1) as f64 * (0.5 / (1u64 << 52) as f64));
+        isa.run(Shape { block: &mut block, draw, square, divisor });
+        for (x, z) in chunk.iter_mut().zip(block) {
+            *x = T::from_f64(z);
+        }
+    }
+}
+
+/// Shapes uniform numbers in (0, 1] to a distribution, lane by lane: the same bits on every instruction set.
+struct Shape<'a> {
+    block: &'a mut [f64; 2 * HALF],
+    draw: Draw,
+    square: f64,
+    divisor: f64,
+}
+
+impl LaneKernel for Shape<'_> {
+    type Elem = f64;
+    type Output = ();
+
+    #[inline(always)]
+    fn run_lanes<I: Lanes<f64>>(self, isa: I) {
+        const { assert!(HALF.is_multiple_of(I::LANES)) };
+        let (first, second) = self.block.split_at_mut(HALF);
+        let spread = isa.div(isa.sqrt(isa.splat(self.square)), isa.splat(self.divisor));
+        let (one, two) = (isa.splat(1.0), isa.splat(2.0));
+        for (u, v) in first.chunks_exact_mut(I::LANES).zip(second.chunks_exact_mut(I::LANES)) {
+            // SAFETY: both chunks are LANES elements.
+            let (x, y) = unsafe { (isa.load(u.as_ptr()), isa.load(v.as_ptr())) };
+            let (x, y) = match self.draw {
+                Draw::Uniform => (isa.sub(isa.mul(two, x), one), isa.sub(isa.mul(two, y), one)),
+                Draw::Normal => {
+                    // ln u = log1p(u − 1), whose argument is exact.
+                    let ln = <f64 as Math>::log1p(isa, isa.sub(x, one));
+                    let radius = isa.sqrt(isa.mul(isa.splat(-2.0), ln));
+                    let (sin, cos) =
+                        <f64 as Math>::sin_cos(isa, isa.mul(isa.splat(core::f64::consts::TAU), y));
+                    (isa.mul(radius, cos), isa.mul(radius, sin))
+                }
+            };
+            // SAFETY: both chunks are LANES elements.
+            unsafe {
+                isa.store(u.as_mut_ptr(), isa.mul(spread, x));
+                isa.store(v.as_mut_ptr(), isa.mul(spread, y));
+            }
+        }
+    }
+}
