@@ -1,0 +1,339 @@
+//! Activations over strided blocks of rows, as a dense layer has them: forward in place, and backward in place
+//! with the column sums that are db.
+
+use super::{
+    Activation, Function, Saved, WithFunction,
+    mask::{load_mask, store_mask},
+    slices::{value, value_d},
+};
+use crate::{
+    edge::{load, store},
+    isa::{LaneKernel, Lanes},
+    math::Math,
+};
+
+/// A block of `rows` × `cols` elements; row `i` starts `i·ld` elements after `ptr`.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<T> {
+    /// The first element.
+    pub ptr: *mut T,
+    /// Elements from one row to the next.
+    pub ld: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+}
+
+/// Where the state that a forward pass saves for the backward pass is; its kind is the function's
+/// [`SAVED`](Function::SAVED).
+#[derive(Debug, Clone, Copy)]
+pub enum Kept<T> {
+    /// Nowhere: none is needed, or none is wanted.
+    Nothing,
+    /// One bit an element; see [`store_mask`].
+    Mask {
+        /// The first row's first byte.
+        ptr: *mut u8,
+        /// Bytes from one row to the next.
+        ld: usize,
+    },
+    /// One element each: the derivative, the output or the pre-activation.
+    Elements {
+        /// The first row's first element.
+        ptr: *mut T,
+        /// Elements from one row to the next.
+        ld: usize,
+    },
+}
+
+impl<T> Kept<T> {
+    /// Row `i` of the mask and of the elements; null for the one that is not there.
+    #[inline(always)]
+    fn row(self, i: usize) -> (*mut u8, *mut T) {
+        match self {
+            Self::Nothing => (core::ptr::null_mut(), core::ptr::null_mut()),
+            Self::Mask { ptr, ld } => (ptr.wrapping_add(i * ld), core::ptr::null_mut()),
+            Self::Elements { ptr, ld } => (core::ptr::null_mut(), ptr.wrapping_add(i * ld)),
+        }
+    }
+}
+
+/// A = g(Z) in place, and into `kept` the mask or the derivative, if it asks for the kind that g saves.
+///
+/// An output need not be copied and a [`Saved::Pre`] cannot be kept in place: both leave `kept` untouched.
+///
+/// # Safety
+/// `z` and `kept` are valid for reads and writes of their rows × cols (a mask: rows × `mask_bytes(cols)`) and do
+/// not overlap.
+#[inline(always)]
+pub unsafe fn forward_rows<T: Math, F: Function<T>, I: Lanes<T>>(isa: I, f: F, z: Rows<T>, kept: Kept<T>) {
+    for i in 0..z.rows {
+        let row = z.ptr.wrapping_add(i * z.ld);
+        // SAFETY: row i is valid in z and in kept, which do not overlap.
+        unsafe {
+            match (F::SAVED, kept.row(i)) {
+                (Saved::Mask, (mask, _)) if !mask.is_null() => forward_mask(isa, f, row, mask, z.cols),
+                (Saved::Derivative, (_, d)) if !d.is_null() => value_d(isa, f, row, row, d, z.cols),
+                _ => value(isa, f, row, row, z.cols),
+            }
+        }
+    }
+}
+
+/// A = g(Z) of one row in place, and the branch bits.
+///
+/// # Safety
+/// `z` is valid for reads and writes of `n` elements, `mask` for writes of `mask_bytes(n)` bytes.
+#[inline(always)]
+unsafe fn forward_mask<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    z: *mut T,
+    mask: *mut u8,
+    n: usize,
+) {
+    let mut j = 0;
+    while j < n {
+        let m = I::LANES.min(n - j);
+        // SAFETY: [j, j + m) is within n; j is a multiple of LANES and rises.
+        unsafe {
+            let v = load(isa, z.add(j), m);
+            store_mask(isa, mask, j, f.branch(isa, v), m);
+            store(isa, z.add(j), f.value(isa, v), m);
+        }
+        j += m;
+    }
+}
+
+/// δ ⊙ g' of `n` columns from `j`, from one row of the state that the forward pass kept.
+///
+/// # Safety
+/// The row of the kind that `F` saves is readable for columns `j..j + n`; `j` is a multiple of `LANES`,
+/// `n <= LANES`.
+#[inline(always)]
+unsafe fn pull<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    delta: I::V,
+    (mask, data): (*mut u8, *mut T),
+    j: usize,
+    n: usize,
+) -> I::V {
+    // SAFETY: the caller vouches for the row of the kind that F saves, the only one read.
+    unsafe {
+        match F::SAVED {
+            Saved::Nothing => delta,
+            Saved::Mask => f.from_mask(isa, load_mask(isa, mask, j, n), delta),
+            Saved::Output => isa.mul(delta, f.from_output(isa, load(isa, data.add(j), n))),
+            Saved::Derivative => isa.mul(delta, load(isa, data.add(j), n)),
+            Saved::Pre => f.vjp(isa, load(isa, data.add(j), n), delta),
+        }
+    }
+}
+
+/// Vectors side by side in one strip of [`backward_rows`]: as many independent column sums.
+const STRIP: usize = 4;
+
+/// δ ← δ ⊙ g' in place, and db_j ← db_j + Σ_i δ_ij.
+///
+/// Each sum takes the rows in ascending order, one plain addition each, so it is the same on every ISA, and the
+/// same if the rows come in several calls.
+///
+/// # Safety
+/// `delta` is valid for reads and writes of its rows × cols; `kept` is of the kind that `F` saves and readable
+/// for as many; `db` is null (no sums) or valid for reads and writes of cols elements; none overlap.
+#[inline(always)]
+pub unsafe fn backward_rows<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    delta: Rows<T>,
+    kept: Kept<T>,
+    db: *mut T,
+) {
+    let mut j = 0;
+    // SAFETY: columns [j, j + STRIP·LANES), then [j, j + LANES), then [j, cols), are within cols.
+    unsafe {
+        while j + STRIP * I::LANES <= delta.cols {
+            backward_strip::<T, F, I, STRIP>(isa, f, delta, kept, db, j, I::LANES);
+            j += STRIP * I::LANES;
+        }
+        while j + I::LANES <= delta.cols {
+            backward_strip::<T, F, I, 1>(isa, f, delta, kept, db, j, I::LANES);
+            j += I::LANES;
+        }
+        if j < delta.cols {
+            backward_strip::<T, F, I, 1>(isa, f, delta, kept, db, j, delta.cols - j);
+        }
+    }
+}
+
+/// [`backward_rows`] for `N` vectors of columns from `j`, of `n` lanes each.
+///
+/// # Safety
+/// As for [`backward_rows`]; the columns exist; `n` is `LANES`, or `N` is 1 and `n < LANES`.
+#[inline(always)]
+unsafe fn backward_strip<T: Math, F: Function<T>, I: Lanes<T>, const N: usize>(
+    isa: I,
+    f: F,
+    delta: Rows<T>,
+    kept: Kept<T>,
+    db: *mut T,
+    j: usize,
+    n: usize,
+) {
+    let mut sums = [isa.zero(); N];
+    // SAFETY: the caller vouches for the columns; row i is valid in delta and in kept.
+    unsafe {
+        if !db.is_null() {
+            for v in 0..N {
+                sums[v] = load(isa, db.add(j + v * I::LANES), n);
+            }
+        }
+        for i in 0..delta.rows {
+            let (row, kept) = (delta.ptr.wrapping_add(i * delta.ld), kept.row(i));
+            for v in 0..N {
+                let j = j + v * I::LANES;
+                let d = pull(isa, f, load(isa, row.add(j), n), kept, j, n);
+                store(isa, row.add(j), d, n);
+                sums[v] = isa.add(sums[v], d);
+            }
+        }
+        if !db.is_null() {
+            for v in 0..N {
+                store(isa, db.add(j + v * I::LANES), sums[v], n);
+            }
+        }
+    }
+}
+
+/// z ← g(z) of `n` whole vectors in place and, unless `d` is null, their derivatives: the epilogue of a register
+/// tile spilled to the stack. Several vectors are in flight at once, to hide the latency of the polynomials.
+///
+/// # Safety
+/// `z` is valid for reads and writes of `n` vectors; `d` is null or writable for as many, which do not overlap.
+#[inline(always)]
+pub unsafe fn forward_vectors<T: Math, I: Lanes<T>, F: Function<T>>(
+    isa: I,
+    f: F,
+    z: *mut I::V,
+    d: *mut I::V,
+    n: usize,
+) {
+    let mut i = 0;
+    // SAFETY: vectors [i, i + 2), then [i, n), are within n.
+    unsafe {
+        while i + 2 <= n {
+            vectors::<T, I, F, 2>(isa, f, z.add(i), if d.is_null() { d } else { d.add(i) });
+            i += 2;
+        }
+        if i < n {
+            vectors::<T, I, F, 1>(isa, f, z.add(i), if d.is_null() { d } else { d.add(i) });
+        }
+    }
+}
+
+/// [`forward_vectors`] for `N` vectors at once.
+///
+/// # Safety
+/// As for [`forward_vectors`], with n = `N`.
+#[inline(always)]
+unsafe fn vectors<T: Math, I: Lanes<T>, F: Function<T>, const N: usize>(
+    isa: I,
+    f: F,
+    z: *mut I::V,
+    d: *mut I::V,
+) {
+    // SAFETY: the caller vouches for N vectors at each pointer that is not null.
+    unsafe {
+        let mut v = [(isa.zero(), isa.zero()); N];
+        for i in 0..N {
+            v[i] = f.value_d(isa, z.add(i).read_unaligned());
+        }
+        for i in 0..N {
+            z.add(i).write_unaligned(v[i].0);
+        }
+        if !d.is_null() {
+            for i in 0..N {
+                d.add(i).write_unaligned(v[i].1);
+            }
+        }
+    }
+}
+
+/// [`forward_rows`] as a kernel.
+#[derive(Debug)]
+pub struct ForwardRows<T> {
+    act: Activation<T>,
+    z: Rows<T>,
+    kept: Kept<T>,
+}
+
+impl<T: Math> ForwardRows<T> {
+    /// A = g(Z) in place, saving to `kept`.
+    ///
+    /// # Safety
+    /// As for [`forward_rows`], until the kernel has run.
+    pub unsafe fn new(act: Activation<T>, z: Rows<T>, kept: Kept<T>) -> Self {
+        Self { act, z, kept }
+    }
+}
+
+/// [`backward_rows`] as a kernel.
+#[derive(Debug)]
+pub struct BackwardRows<T> {
+    act: Activation<T>,
+    delta: Rows<T>,
+    kept: Kept<T>,
+    db: *mut T,
+}
+
+impl<T: Math> BackwardRows<T> {
+    /// δ ← δ ⊙ g' in place, adding its column sums to `db`.
+    ///
+    /// # Safety
+    /// As for [`backward_rows`], until the kernel has run.
+    pub unsafe fn new(act: Activation<T>, delta: Rows<T>, kept: Kept<T>, db: *mut T) -> Self {
+        Self { act, delta, kept, db }
+    }
+}
+
+/// A kernel on an ISA, waiting for the activation's type.
+struct On<I, K>(I, K);
+
+impl<T: Math> LaneKernel for ForwardRows<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, ForwardRows<T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        // SAFETY: the maker of the kernel vouched for its blocks.
+        unsafe { forward_rows(self.0, f, self.1.z, self.1.kept) }
+    }
+}
+
+impl<T: Math> LaneKernel for BackwardRows<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, BackwardRows<T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let BackwardRows { delta, kept, db, .. } = self.1;
+        // SAFETY: the maker of the kernel vouched for its blocks.
+        unsafe { backward_rows(self.0, f, delta, kept, db) }
+    }
+}

@@ -1,0 +1,121 @@
+//! The functions built on σ and tanh: sigmoid, tanh, softplus, SiLU, Mish; and the sine.
+
+use super::{Function, Saved, at_most, k};
+use crate::{isa::Lanes, math::Math};
+
+/// σ(z) = 1/(1 + e⁻ᶻ). The derivative σ(z)·σ(−z) keeps its relative accuracy at both ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Sigmoid;
+
+impl<T: Math> Function<T> for Sigmoid {
+    const SAVED: Saved = Saved::Derivative;
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+        T::sigmoid_d(isa, z)
+    }
+}
+
+/// tanh z. The derivative 1/cosh² z keeps its relative accuracy at both ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Tanh;
+
+impl<T: Math> Function<T> for Tanh {
+    const SAVED: Saved = Saved::Derivative;
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+        T::tanh_d(isa, z)
+    }
+}
+
+/// sin p with p = ω·z rounded once; the derivative is ω·cos p. At ±∞, and where ω·z overflows, NaN.
+#[derive(Debug, Clone, Copy)]
+pub struct Sin<T>(
+    /// ω, the angular frequency.
+    pub T,
+);
+
+impl<T: Math> Function<T> for Sin<T> {
+    const SAVED: Saved = Saved::Derivative;
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+        let omega = isa.splat(self.0);
+        let (sin, cos) = T::sin_cos(isa, isa.mul(omega, z));
+        (sin, isa.mul(omega, cos))
+    }
+}
+
+/// ln(1 + eᶻ) = max(z, 0) + ln(1 + e^−|z|); the derivative is σ(z), from the same exponential.
+#[derive(Debug, Clone, Copy)]
+pub struct Softplus;
+
+impl<T: Math> Function<T> for Softplus {
+    const SAVED: Saved = Saved::Derivative;
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+        let one = isa.splat(T::ONE);
+        let left = isa.lt(z, isa.zero());
+        let e = T::exp(isa, isa.neg(isa.abs(z)));
+        let value = isa.add(isa.select(left, isa.zero(), z), T::log1p(isa, e));
+        (value, isa.div(isa.select(left, e, one), isa.add(one, e)))
+    }
+}
+
+/// |z| up to which e^−|z| can be told from 0, with room to spare, in `f32` and `f64`: beyond it |z| is
+/// replaced by it, so that no product is 0·∞.
+const FAR: f64 = 1000.0;
+
+/// A gated identity, z·S(z) for an S with S(z) + S(−z) = 1, from its left tail: with x = |z|,
+/// n = S(−x) and d = S(−x) − x·S'(−x), the value is max(z, 0) − x·n and the derivative d or 1 − d.
+#[inline(always)]
+pub(super) fn gated<T: Math, I: Lanes<T>>(isa: I, z: I::V, x: I::V, n: I::V, d: I::V) -> (I::V, I::V) {
+    let left = isa.lt(z, isa.zero());
+    let base = isa.select(left, k(isa, -0.0), z);
+    (isa.nfma(x, n, base), isa.select(left, d, isa.sub(isa.splat(T::ONE), d)))
+}
+
+/// z·σ(z), also called swish. At −∞ it is −0 with derivative 0; at ∞ it is ∞ with derivative 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Silu;
+
+impl<T: Math> Function<T> for Silu {
+    const SAVED: Saved = Saved::Derivative;
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+        let one = isa.splat(T::ONE);
+        let x = at_most(isa, isa.abs(z), FAR);
+        let e = T::exp(isa, isa.neg(x));
+        // σ(−x) = e/(1 + e), σ(x) = 1/(1 + e), and d = σ(−x)·(1 − x·σ(x)).
+        let s = isa.div(one, isa.add(one, e));
+        let n = isa.mul(e, s);
+        let d = isa.mul(isa.mul(n, s), isa.add(isa.sub(one, x), e));
+        gated(isa, z, x, n, d)
+    }
+}
+
+/// z·tanh(ln(1 + eᶻ)). At −∞ it is −0 with derivative 0; at ∞ it is ∞ with derivative 1. Misra 2019.
+///
+/// With n = eᶻ and w = n·(n + 2), tanh(ln(1 + n)) = w/(w + 2) and the derivative is
+/// (w·(w + 2) + 4z·n·(1 + n))/(w + 2)²; right of 0 both fractions are taken times e⁻²ᶻ, above and below.
+#[derive(Debug, Clone, Copy)]
+pub struct Mish;
+
+impl<T: Math> Function<T> for Mish {
+    const SAVED: Saved = Saved::Derivative;
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+        let (one, two) = (isa.splat(T::ONE), k(isa, 2.0));
+        let left = isa.lt(z, isa.zero());
+        let x = at_most(isa, isa.abs(z), FAR);
+        let e = T::exp(isa, isa.neg(x));
+        let w = isa.mul(e, isa.add(e, two));
+        let v = isa.fma(two, e, one);
+        let num = isa.select(left, w, v);
+        let den = isa.select(left, isa.add(w, two), isa.fma(isa.mul(two, e), e, v));
+        let r = isa.div(one, den);
+        let near = isa.select(left, isa.neg(x), x);
+        let value = isa.mul(isa.select(left, near, z), isa.mul(num, r));
+        let n = isa.select(left, e, isa.mul(e, e));
+        let turn = isa.mul(isa.mul(k(isa, 4.0), near), isa.fma(n, e, n));
+        (value, isa.mul(isa.mul(isa.fma(num, den, turn), r), r))
+    }
+}

@@ -1,0 +1,305 @@
+//! Activations over slices: value, value with derivative, and the pointwise VJP, one pass each.
+//!
+//! Each kernel works on as many elements as its shortest slice has; that they are equally long is the
+//! caller's to check.
+
+use super::{Activation, Function, WithFunction};
+use crate::{
+    edge::{load, store},
+    isa::{LaneKernel, Lanes},
+    math::Math,
+};
+
+/// a = g(z), for up to a vector.
+///
+/// # Safety
+/// `z` is readable and `a` writable for `n` elements, `n <= LANES`.
+#[inline(always)]
+unsafe fn value_one<T: Math, F: Function<T>, I: Lanes<T>>(isa: I, f: F, z: *const T, a: *mut T, n: usize) {
+    // SAFETY: the caller vouches for n elements.
+    unsafe { store(isa, a, f.value(isa, load(isa, z, n)), n) }
+}
+
+/// a = g(z).
+///
+/// # Safety
+/// `z` is readable and `a` writable for `n` elements; they are equal or do not overlap.
+#[inline(always)]
+pub(super) unsafe fn value<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    z: *const T,
+    a: *mut T,
+    n: usize,
+) {
+    let mut j = 0;
+    // SAFETY: [j, j + LANES), then [j, n), is within n.
+    unsafe {
+        while j + I::LANES <= n {
+            value_one(isa, f, z.add(j), a.add(j), I::LANES);
+            j += I::LANES;
+        }
+        if j < n {
+            value_one(isa, f, z.add(j), a.add(j), n - j);
+        }
+    }
+}
+
+/// a = g(z), d = g'(z), for up to a vector.
+///
+/// # Safety
+/// `z` is readable, `a` and `d` are writable for `n` elements, `n <= LANES`.
+#[inline(always)]
+unsafe fn value_d_one<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    z: *const T,
+    a: *mut T,
+    d: *mut T,
+    n: usize,
+) {
+    // SAFETY: the caller vouches for n elements; z is loaded before a is stored.
+    unsafe {
+        let (v, slope) = f.value_d(isa, load(isa, z, n));
+        store(isa, a, v, n);
+        store(isa, d, slope, n);
+    }
+}
+
+/// a = g(z), d = g'(z).
+///
+/// # Safety
+/// As for [`value`], and `d` is writable for `n` elements and overlaps neither.
+#[inline(always)]
+pub(super) unsafe fn value_d<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    z: *const T,
+    a: *mut T,
+    d: *mut T,
+    n: usize,
+) {
+    let mut j = 0;
+    // SAFETY: [j, j + LANES), then [j, n), is within n.
+    unsafe {
+        while j + I::LANES <= n {
+            value_d_one(isa, f, z.add(j), a.add(j), d.add(j), I::LANES);
+            j += I::LANES;
+        }
+        if j < n {
+            value_d_one(isa, f, z.add(j), a.add(j), d.add(j), n - j);
+        }
+    }
+}
+
+/// out = g ⊙ g'(z), for up to a vector.
+///
+/// # Safety
+/// `z` and `g` are readable and `out` writable for `n` elements, `n <= LANES`.
+#[inline(always)]
+unsafe fn vjp_one<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    z: *const T,
+    g: *const T,
+    out: *mut T,
+    n: usize,
+) {
+    // SAFETY: the caller vouches for n elements.
+    unsafe { store(isa, out, f.vjp(isa, load(isa, z, n), load(isa, g, n)), n) }
+}
+
+/// out = g ⊙ g'(z).
+///
+/// # Safety
+/// `z` and `g` are readable and `out` writable for `n` elements; each of the two equals `out` or does not
+/// overlap it.
+#[inline(always)]
+unsafe fn vjp<T: Math, F: Function<T>, I: Lanes<T>>(
+    isa: I,
+    f: F,
+    z: *const T,
+    g: *const T,
+    out: *mut T,
+    n: usize,
+) {
+    let mut j = 0;
+    // SAFETY: [j, j + LANES), then [j, n), is within n.
+    unsafe {
+        while j + I::LANES <= n {
+            vjp_one(isa, f, z.add(j), g.add(j), out.add(j), I::LANES);
+            j += I::LANES;
+        }
+        if j < n {
+            vjp_one(isa, f, z.add(j), g.add(j), out.add(j), n - j);
+        }
+    }
+}
+
+/// A kernel on an ISA, waiting for the activation's type.
+struct On<I, K>(I, K);
+
+/// a = g(z).
+#[derive(Debug)]
+pub struct Value<'a, T> {
+    /// g.
+    pub act: Activation<T>,
+    /// The pre-activation.
+    pub z: &'a [T],
+    /// The value.
+    pub a: &'a mut [T],
+}
+
+impl<T: Math> LaneKernel for Value<'_, T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, Value<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let Value { z, a, .. } = self.1;
+        debug_assert_eq!(z.len(), a.len());
+        let n = z.len().min(a.len());
+        // SAFETY: both slices have n elements, and one of them is exclusive.
+        unsafe { value(self.0, f, z.as_ptr(), a.as_mut_ptr(), n) }
+    }
+}
+
+/// a = g(a), in place.
+#[derive(Debug)]
+pub struct ValueInPlace<'a, T> {
+    /// g.
+    pub act: Activation<T>,
+    /// The pre-activation; then the value.
+    pub a: &'a mut [T],
+}
+
+impl<T: Math> LaneKernel for ValueInPlace<'_, T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, ValueInPlace<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let a = self.1.a;
+        let p = a.as_mut_ptr();
+        // SAFETY: the one slice is both operands.
+        unsafe { value(self.0, f, p, p, a.len()) }
+    }
+}
+
+/// a = g(z) and d = g'(z), in one pass.
+#[derive(Debug)]
+pub struct Forward<'a, T> {
+    /// g.
+    pub act: Activation<T>,
+    /// The pre-activation.
+    pub z: &'a [T],
+    /// The value.
+    pub a: &'a mut [T],
+    /// The derivative.
+    pub d: &'a mut [T],
+}
+
+impl<T: Math> LaneKernel for Forward<'_, T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, Forward<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let Forward { z, a, d, .. } = self.1;
+        debug_assert!(z.len() == a.len() && z.len() == d.len());
+        let n = z.len().min(a.len()).min(d.len());
+        // SAFETY: all slices have n elements, and those written are exclusive.
+        unsafe { value_d(self.0, f, z.as_ptr(), a.as_mut_ptr(), d.as_mut_ptr(), n) }
+    }
+}
+
+/// out = g ⊙ g'(z): the vector–Jacobian product of a pointwise function, without its n×n diagonal Jacobian.
+#[derive(Debug)]
+pub struct Vjp<'a, T> {
+    /// The function.
+    pub act: Activation<T>,
+    /// The pre-activation.
+    pub z: &'a [T],
+    /// The cotangent of the value.
+    pub g: &'a [T],
+    /// The cotangent of the pre-activation.
+    pub out: &'a mut [T],
+}
+
+/// The Jacobian–vector product: of a pointwise function it is the same product as the [`Vjp`].
+pub type Jvp<'a, T> = Vjp<'a, T>;
+
+impl<T: Math> LaneKernel for Vjp<'_, T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, Vjp<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let Vjp { z, g, out, .. } = self.1;
+        debug_assert!(z.len() == g.len() && z.len() == out.len());
+        let n = z.len().min(g.len()).min(out.len());
+        // SAFETY: all slices have n elements, and the one written is exclusive.
+        unsafe { vjp(self.0, f, z.as_ptr(), g.as_ptr(), out.as_mut_ptr(), n) }
+    }
+}
+
+/// g = g ⊙ g'(z), in place.
+#[derive(Debug)]
+pub struct VjpInPlace<'a, T> {
+    /// The function.
+    pub act: Activation<T>,
+    /// The pre-activation.
+    pub z: &'a [T],
+    /// The cotangent of the value; then that of the pre-activation.
+    pub g: &'a mut [T],
+}
+
+impl<T: Math> LaneKernel for VjpInPlace<'_, T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(On(isa, self));
+    }
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, VjpInPlace<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let VjpInPlace { z, g, .. } = self.1;
+        debug_assert_eq!(z.len(), g.len());
+        let n = z.len().min(g.len());
+        let p = g.as_mut_ptr();
+        // SAFETY: both slices have n elements, and the one written is exclusive.
+        unsafe { vjp(self.0, f, z.as_ptr(), p, p, n) }
+    }
+}
