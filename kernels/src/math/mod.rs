@@ -1,14 +1,28 @@
 //! Vector math: elementary functions, lane by lane, the same bits on every ISA.
+//!
+//! Each is a range reduction and a polynomial in correctly rounded operations, written once for `f32` and
+//! `f64`; the tables hold what differs. Errors, measured, are in `docs/NUMERICS.md`.
+
+mod erf;
+mod exp;
+mod format;
+mod huge;
+mod hyperbolic;
+mod log;
+mod sigmoid;
+mod trig;
 
 use crate::isa::{Lanes, Real};
 
 /// The elementary functions of an element type, on vectors of any ISA.
+///
+/// NaN gives NaN. The odd functions, [`expm1`](Math::expm1) and [`log1p`](Math::log1p) keep −0.
 pub trait Math: Real {
     /// eˣ.
     fn exp<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
     /// eˣ − 1, without cancellation near 0.
     fn expm1<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
-    /// ln(1 + x), without cancellation near 0.
+    /// ln(1 + x), without cancellation near 0; −∞ at −1, NaN below.
     fn log1p<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
     /// tanh x.
     fn tanh<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
@@ -20,7 +34,7 @@ pub trait Math: Real {
     fn sigmoid_d<I: Lanes<Self>>(isa: I, x: I::V) -> (I::V, I::V);
     /// erf x.
     fn erf<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
-    /// (sin x, cos x), with full range reduction.
+    /// (sin x, cos x), with full range reduction; NaN at ±∞.
     fn sin_cos<I: Lanes<Self>>(isa: I, x: I::V) -> (I::V, I::V);
     /// sin x.
     #[inline(always)]
@@ -31,5 +45,44 @@ pub trait Math: Real {
     #[inline(always)]
     fn cos<I: Lanes<Self>>(isa: I, x: I::V) -> I::V {
         Self::sin_cos(isa, x).1
+    }
+}
+
+impl<T: erf::ErfTable + log::LogTable + trig::TrigTable> Math for T {
+    #[inline(always)]
+    fn exp<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+        exp::exp(isa, x)
+    }
+    #[inline(always)]
+    fn expm1<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+        exp::expm1(isa, x)
+    }
+    #[inline(always)]
+    fn log1p<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+        log::log1p(isa, x)
+    }
+    #[inline(always)]
+    fn tanh<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+        hyperbolic::tanh(isa, x)
+    }
+    #[inline(always)]
+    fn tanh_d<I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+        hyperbolic::tanh_d(isa, x)
+    }
+    #[inline(always)]
+    fn sigmoid<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+        sigmoid::sigmoid(isa, x)
+    }
+    #[inline(always)]
+    fn sigmoid_d<I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+        sigmoid::sigmoid_d(isa, x)
+    }
+    #[inline(always)]
+    fn erf<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+        erf::erf(isa, x)
+    }
+    #[inline(always)]
+    fn sin_cos<I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+        trig::sin_cos(isa, x)
     }
 }

@@ -1,0 +1,143 @@
+//! eˣ and eˣ − 1.
+//!
+//! x = n·ln 2 + r with |r| ≤ ½ ln 2 (Cody and Waite, ln 2 in two parts under fused multiply-adds), and
+//! eˣ = 2ⁿ·(1 + r·q(r)), q a minimax polynomial for (eʳ − 1)/r with q(0) = 1.
+
+use super::format::{Format, at_least, at_most, horner};
+use crate::isa::Lanes;
+
+/// Constants of the exponential.
+pub trait ExpTable: Format {
+    /// log₂ e.
+    const LOG2_E: Self;
+    /// ln 2, rounded.
+    const LN2: Self;
+    /// ln 2 less [`LN2`](Self::LN2).
+    const LN2_LO: Self;
+    /// eˣ rounds to 0 from here down.
+    const LOWEST: Self;
+    /// eˣ overflows from here up, and e^HIGHEST / 2 does not.
+    const HIGHEST: Self;
+    /// eˣ − 1 rounds to −1 from here down.
+    const MINUS_ONE: Self;
+    /// (eʳ − 1)/r.
+    const Q: &'static [Self];
+}
+
+impl ExpTable for f32 {
+    const LOG2_E: f32 = core::f32::consts::LOG2_E;
+    const LN2: f32 = core::f32::consts::LN_2;
+    const LN2_LO: f32 = -1.904_654_2e-9;
+    const LOWEST: f32 = -104.0;
+    const HIGHEST: f32 = 89.0;
+    const MINUS_ONE: f32 = -20.0;
+    const Q: &'static [f32] = &[1.0, 0.49999997, 0.16666539, 0.0416672193, 0.00836718176, 0.00138824328];
+}
+
+impl ExpTable for f64 {
+    const LOG2_E: f64 = core::f64::consts::LOG2_E;
+    const LN2: f64 = core::f64::consts::LN_2;
+    const LN2_LO: f64 = 2.3190468138462996e-17;
+    const LOWEST: f64 = -746.0;
+    const HIGHEST: f64 = 710.0;
+    const MINUS_ONE: f64 = -40.0;
+    const Q: &'static [f64] = &[
+        1.0,
+        0.50000000000000056,
+        0.16666666666666582,
+        0.041666666666569423,
+        0.0083333333333941093,
+        0.0013888888934153558,
+        0.00019841269711680574,
+        2.480150198612195e-5,
+        2.7557410989156108e-6,
+        2.762740276531422e-7,
+        2.505383943135338e-8,
+    ];
+}
+
+/// 2⁶⁴ holds the exponentials of [`Scaled`] clear of the denormals; the factor that takes it away.
+const fn unscale() -> f64 {
+    1.0 / 18_446_744_073_709_551_616.0
+}
+
+/// (n + magic, r) with x = n·ln 2 + r. The low bits of the first are those of n plus those of `magic`.
+#[inline(always)]
+pub(super) fn reduce<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V, magic: T) -> (I::V, I::V) {
+    let magic = isa.splat(magic);
+    let t = isa.fma(x, isa.splat(T::LOG2_E), magic);
+    let n = isa.sub(t, magic);
+    let r = isa.nfma(n, isa.splat(T::LN2), x);
+    (t, isa.nfma(n, isa.splat(T::LN2_LO), r))
+}
+
+/// 2ⁿ, where the low bits of `t` hold n plus the bias.
+#[inline(always)]
+pub(super) fn power<T: Format, I: Lanes<T>>(isa: I, t: I::U) -> I::V {
+    isa.of_bits(isa.shl_u(t, T::MANT))
+}
+
+/// eˣ.
+#[inline(always)]
+pub(super) fn exp<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    let x = at_least(isa, at_most(isa, x, T::HIGHEST), T::LOWEST);
+    // The low bits hold n + 2·bias. 2ⁿ is applied in two halves: the first product is exact, the second
+    // rounds once, to a denormal or to infinity where it must.
+    let (t, r) = reduce(isa, x, T::MAGIC + T::BIAS + T::BIAS);
+    let p = isa.fma(r, horner(isa, r, T::Q), isa.splat(T::ONE));
+    let t = isa.to_bits(t);
+    let half = isa.shr_u(t, 1);
+    let rest = isa.sub_u(t, half);
+    isa.mul(isa.mul(p, power(isa, half)), power(isa, rest))
+}
+
+/// eˣ − 1.
+#[inline(always)]
+pub(super) fn expm1<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    let x = at_least(isa, at_most(isa, x, T::HIGHEST), T::MINUS_ONE);
+    // 2ⁿ⁻¹, since 2ⁿ may overflow where the result does not.
+    let magic = T::MAGIC + T::BIAS - T::ONE;
+    let (t, r) = reduce(isa, x, magic);
+    let rq = isa.mul(r, horner(isa, r, T::Q));
+    let s = power(isa, isa.to_bits(t));
+    let y = isa.fma(rq, s, isa.sub(s, isa.splat(T::from_f64(0.5))));
+    // n = 0: r·q itself, which keeps −0 and the last bit of a denormal.
+    isa.select(isa.eq(t, isa.splat(magic)), rq, isa.add(y, y))
+}
+
+/// eˣ for x ≤ 0 in the parts that the sigmoids need.
+pub(super) struct Scaled<V> {
+    /// eʳ − 1.
+    rq: V,
+    /// 2⁶⁴·2ⁿ.
+    s: V,
+}
+
+impl<V: Copy> Scaled<V> {
+    /// Reduces x ≤ 0.
+    #[inline(always)]
+    pub(super) fn new<T: ExpTable, I: Lanes<T, V = V>>(isa: I, x: V) -> Self {
+        let x = at_least(isa, x, T::LOWEST);
+        let (t, r) = reduce(isa, x, T::MAGIC + T::BIAS + T::from_f64(64.0));
+        Self { rq: isa.mul(r, horner(isa, r, T::Q)), s: power(isa, isa.to_bits(t)) }
+    }
+
+    /// 2⁶⁴·eˣ.
+    #[inline(always)]
+    pub(super) fn scaled<T: ExpTable, I: Lanes<T, V = V>>(&self, isa: I) -> V {
+        isa.mul(isa.add(self.rq, isa.splat(T::ONE)), self.s)
+    }
+
+    /// 1 − eˣ, without cancellation.
+    #[inline(always)]
+    pub(super) fn one_minus<T: ExpTable, I: Lanes<T, V = V>>(&self, isa: I) -> V {
+        let s = isa.mul(self.s, isa.splat(T::from_f64(unscale())));
+        isa.nfma(self.rq, s, isa.sub(isa.splat(T::ONE), s))
+    }
+
+    /// Takes 2⁶⁴ away: one rounding, to a denormal where it must be.
+    #[inline(always)]
+    pub(super) fn unscale<T: ExpTable, I: Lanes<T, V = V>>(isa: I, v: V) -> V {
+        isa.mul(v, isa.splat(T::from_f64(unscale())))
+    }
+}

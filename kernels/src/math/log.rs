@@ -1,0 +1,108 @@
+//! ln(1 + x).
+//!
+//! 1 + x = 2ᵏ·(1 + f) with 1 + f in [√½, √2); f carries the rounding error of 1 + x, so that ln(1 + x) =
+//! k·ln 2 + (f + f²·R(f)) is good near 0 too, without a division.
+
+use super::{
+    exp::ExpTable,
+    format::{Format, horner},
+};
+use crate::isa::Lanes;
+
+/// Constants of the logarithm.
+pub trait LogTable: ExpTable {
+    /// The bits of √½, rounded.
+    const SQRT_HALF: Self::Bits;
+    /// The bits of √½ less those of 1: what they exceed it by has k plus the bias for an exponent.
+    const SHIFTED: Self::Bits;
+    /// The sign and the exponent.
+    const EXPONENT: Self::Bits;
+    /// The bits of 2.
+    const TWO: Self::Bits;
+    /// The bits of 2^MANT.
+    const INTEGERS: Self::Bits;
+    /// 2^MANT + bias.
+    const OFFSET: Self;
+    /// (ln(1 + f) − f)/f².
+    const R: &'static [Self];
+}
+
+macro_rules! log_bits {
+    ($t:ident, $u:ident) => {
+        const SQRT_HALF: $u = core::$t::consts::FRAC_1_SQRT_2.to_bits();
+        const SHIFTED: $u = Self::SQRT_HALF.wrapping_sub((1.0 as $t).to_bits());
+        const EXPONENT: $u = $t::NEG_INFINITY.to_bits();
+        const TWO: $u = (2.0 as $t).to_bits();
+        const INTEGERS: $u = (1.0 / $t::EPSILON).to_bits();
+        const OFFSET: $t = 1.0 / $t::EPSILON + <$t as Format>::BIAS;
+    };
+}
+
+impl LogTable for f32 {
+    log_bits!(f32, u32);
+    const R: &'static [f32] = &[
+        -0.499999881,
+        0.333333254,
+        -0.250016123,
+        0.200020149,
+        -0.166083738,
+        0.141804978,
+        -0.132479638,
+        0.12915729,
+        -0.0762322545,
+    ];
+}
+
+impl LogTable for f64 {
+    log_bits!(f64, u64);
+    const R: &'static [f64] = &[
+        -0.49999999999999972,
+        0.33333333333328063,
+        -0.2500000000001229,
+        0.20000000001750506,
+        -0.16666666666289634,
+        0.14285714086317114,
+        -0.12499999827276728,
+        0.11111122056566422,
+        -0.10000018318768786,
+        0.090905824103697033,
+        -0.083325483903589917,
+        0.07697720471959292,
+        -0.071603154584227349,
+        0.066215786795396359,
+        -0.060407093730975185,
+        0.059732105082585057,
+        -0.067881761390088072,
+        0.06327203579866876,
+        -0.028310155705671566,
+    ];
+}
+
+/// ln(1 + x).
+#[inline(always)]
+pub(super) fn log1p<T: LogTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    let one = isa.splat(T::ONE);
+    let u = isa.add(one, x);
+    // Exact where it matters; where x is so large that it is not, it is nothing beside ln u.
+    let lost = isa.sub(x, isa.sub(u, one));
+
+    let bits = isa.to_bits(u);
+    let k = isa.and_u(isa.sub_u(bits, isa.splat_u(T::SQRT_HALF)), isa.splat_u(T::EXPONENT));
+    let m = isa.of_bits(isa.sub_u(bits, k));
+    // 2¹⁻ᵏ; 0 for the one k where it would be denormal, and nothing was lost.
+    let scale = isa.of_bits(isa.sub_u(isa.splat_u(T::TWO), k));
+    let f = isa.fma(isa.mul(lost, isa.splat(T::from_f64(0.5))), scale, isa.sub(m, one));
+
+    // k as a number: its bits, offset by the bias, under the exponent of 2^MANT.
+    let biased = isa.shr_u(isa.sub_u(bits, isa.splat_u(T::SHIFTED)), T::MANT);
+    let k = isa.sub(isa.of_bits(isa.or_u(biased, isa.splat_u(T::INTEGERS))), isa.splat(T::OFFSET));
+
+    let tail = isa.fma(isa.mul(f, f), horner(isa, f, T::R), isa.mul(k, isa.splat(T::LN2_LO)));
+    let y = isa.fma(k, isa.splat(T::LN2), isa.add(f, tail));
+
+    // 1 + x rounds to 1: x, with −0 and denormals. Infinity and NaN are theirs. Below −1 there is none.
+    let y = isa.select(isa.eq(u, one), x, y);
+    let y = isa.select(isa.lt(x, isa.splat(T::INF)), y, x);
+    let edge = isa.select(isa.eq(u, isa.zero()), isa.neg(isa.splat(T::INF)), isa.splat(T::NAN));
+    isa.select(isa.le(u, isa.zero()), edge, y)
+}
