@@ -6,5 +6,8 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod act;
+pub mod cache;
+mod edge;
+pub mod gemm;
 pub mod isa;
 pub mod math;

@@ -1,0 +1,160 @@
+//! The loops around the register tiles: one thread's GEMM, blocked for the caches (Goto and van de Geijn 2008,
+//! Van Zee and van de Geijn 2015), with any epilogue.
+
+use super::{
+    epilogue::Epilogue,
+    pack::{Operand, PackPanels, PackRows},
+    panel::{Panel, Rows},
+    shape::{PAD, Panels, granule, tile_rows},
+};
+use crate::{
+    cache::Caches,
+    isa::{LaneKernel, Lanes, Real},
+};
+
+/// Where the loops are cut. Whatever the cut, each element's chain is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocking {
+    /// Rows of the A block that stays in L2.
+    pub mc: usize,
+    /// Depth of a block.
+    pub kc: usize,
+    /// Columns of the packed B block.
+    pub nc: usize,
+}
+
+impl Blocking {
+    /// For elements of `size` bytes: a panel of B and a tile of A pass through L1, a block of A takes half of L2,
+    /// and the packed B fits in half of L3.
+    pub fn new(caches: Caches, size: usize) -> Self {
+        let kc = (caches.l2 / (8 * 64 * size)).clamp(128, 512) / 16 * 16;
+        let mc = (caches.l2 / 2 / (kc * size) / 24 * 24).clamp(24, 480);
+        let nc = (caches.l3 / 2 / (kc * size) / 64 * 64).clamp(256, 4096);
+        Self { mc, kc, nc }
+    }
+
+    /// The blocking of a product m × n × k: no larger than the product.
+    fn for_product(self, m: usize, n: usize, k: usize) -> Self {
+        // Blocks of equal depth: 600 = 304 + 296, not 512 + 88.
+        let parts = k.div_ceil(self.kc).max(1);
+        let kc = k.div_ceil(parts).next_multiple_of(16).min(self.kc).max(1);
+        Self { mc: self.mc.min(m.next_multiple_of(24)), kc, nc: self.nc.min(n.next_multiple_of(64)) }
+    }
+
+    /// Elements of scratch that [`Gemm`] needs for a product m × n × k.
+    pub fn scratch_len(self, m: usize, n: usize, k: usize) -> usize {
+        let b = self.for_product(m, n, k);
+        b.kc * (b.mc + b.nc.next_multiple_of(PAD))
+    }
+}
+
+/// C ← epilogue(α·A·B) on the calling thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Gemm<T, E> {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// Scales A (each element rounded once).
+    pub alpha: T,
+    /// A.
+    pub a: Operand<T>,
+    /// B.
+    pub b: Operand<T>,
+    /// α scales B instead of A: for a product that was transposed as a whole.
+    pub alpha_on_b: bool,
+    /// Blocking.
+    pub blocking: Blocking,
+    /// [`Blocking::scratch_len`] elements.
+    pub scratch: *mut T,
+    /// The epilogue, which knows C.
+    pub epilogue: E,
+}
+
+impl<T: Real> Gemm<T, ()> {
+    /// The product with an epilogue.
+    #[inline(always)]
+    pub fn with_epilogue<E: Epilogue<T>>(self, epilogue: E) -> Gemm<T, E> {
+        let Self { m, n, k, alpha, a, b, alpha_on_b, blocking, scratch, epilogue: () } = self;
+        Gemm { m, n, k, alpha, a, b, alpha_on_b, blocking, scratch, epilogue }
+    }
+}
+
+impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
+    type Elem = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let Self { m, n, k, .. } = self;
+        if m == 0 || n == 0 {
+            return;
+        }
+        let cut = self.blocking.for_product(m, n, k);
+        let (a_scratch, b_scratch) = (self.scratch, self.scratch.wrapping_add(cut.kc * cut.mc));
+        let (alpha_a, alpha_b) = if self.alpha_on_b { (T::ONE, self.alpha) } else { (self.alpha, T::ONE) };
+        let mut jc = 0;
+        while jc < n {
+            let nc = cut.nc.min(n - jc);
+            let panels = Panels::new::<T, I>(nc);
+            // Few panels do not repay packing A: each of its scalars is read once a panel.
+            let pack_a = alpha_a != T::ONE || (panels.count() > 2 && m > 8);
+            let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);
+            // Few rows do not repay packing B, where its rows can be read in place by whole vectors.
+            let pack_b = alpha_b != T::ONE || self.b.cs != 1 || nc % granule::<T, I>() != 0 || m > 24;
+            let mut pc = 0;
+            loop {
+                let kc = cut.kc.min(k - pc);
+                let b = self.b.at(pc, jc);
+                if pack_b {
+                    let to = panels.count();
+                    isa.run(PackPanels { b, k: kc, n: nc, from: 0, to, alpha: alpha_b, dst: b_scratch });
+                }
+                let mut ic = 0;
+                while ic < m {
+                    let mc = cut.mc.min(m - ic);
+                    let a = self.a.at(ic, pc);
+                    let rows = if pack_a {
+                        isa.run(PackRows { a, m: mc, k: kc, tall, alpha: alpha_a, dst: a_scratch });
+                        Rows::Packed(a_scratch.cast_const())
+                    } else {
+                        Rows::Strided { ptr: a.ptr, rs: a.rs, cs: a.cs }
+                    };
+                    for p in 0..panels.count() {
+                        let mut span = panels.get(p);
+                        let (b, ldb) = if pack_b {
+                            (b_scratch.wrapping_add(kc * span.col).cast_const(), span.width)
+                        } else {
+                            (b.ptr.wrapping_add(span.col), b.rs as usize)
+                        };
+                        span.col += jc;
+                        let (first, last) = (pc == 0, pc + kc == k);
+                        let panel = Panel {
+                            m: mc,
+                            row0: ic,
+                            k: kc,
+                            a: rows,
+                            b,
+                            ldb,
+                            span,
+                            tile_rows: tall,
+                            first,
+                            last,
+                            epilogue: self.epilogue,
+                        };
+                        // SAFETY: whoever built the operation vouches for the operands over m, n and k.
+                        unsafe { panel.run(isa) }
+                    }
+                    ic += mc;
+                }
+                pc += kc;
+                if pc >= k {
+                    break;
+                }
+            }
+            jc += nc;
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The three fused products of a dense layer, on a tile of the minibatch that one thread has in cache.
+//!
+//! The weights come packed for the direction they are used in ([`PackPanels`](super::pack::PackPanels) over
+//! the whole depth); activations and cotangents are read where they lie.
+
+use super::{
+    blocked::Gemm,
+    epilogue::{
+        Epilogue, Forward, Hadamard, InRegisters, InputVjp, MaskScale, MaskZero, Multiply, Outlined, Plain,
+        Save, Shape, Start, Unit,
+    },
+    pack::Operand,
+    panel::{Panel, Rows},
+    shape::Panels,
+};
+use crate::{
+    act::{Activation, ClippedRelu, Identity, LeakyRelu, Relu},
+    isa::{LaneKernel, Lanes, Real},
+    math::Math,
+};
+
+/// The saved state of the layer below, as the input VJP reads it.
+#[derive(Debug, Clone, Copy)]
+pub enum Derivative<T> {
+    /// g' = 1.
+    One,
+    /// g'(Z), row-major with this leading dimension. It may be the output itself.
+    Values(*const T, usize),
+    /// Slope 1 where the bit is set, 0 elsewhere; bytes from a row to the next.
+    Mask(*const u8, usize),
+    /// Slope 1 where the bit is set, α elsewhere; bytes from a row to the next.
+    MaskOr(*const u8, usize, T),
+}
+
+/// Runs `work` with the epilogue of a forward product, as a type.
+pub trait WithEpilogue<T: Real> {
+    /// The work.
+    fn with<E: Epilogue<T>>(self, epilogue: E);
+}
+
+/// Chooses the forward epilogue of an activation: once per product, outside of every loop.
+#[inline(always)]
+pub fn with_forward<T: Math>(
+    act: Activation<T>,
+    bias: *const T,
+    (a, lda): (*mut T, usize),
+    save: Save<T>,
+    work: impl WithEpilogue<T>,
+) {
+    #[inline(always)]
+    fn go<T: Math, S: Shape<T>>(f: Forward<T, S>, work: impl WithEpilogue<T>) {
+        work.with(f);
+    }
+    match act {
+        Activation::Identity => go(Forward { bias, a, lda, save, shape: InRegisters(Identity) }, work),
+        Activation::Relu => go(Forward { bias, a, lda, save, shape: InRegisters(Relu) }, work),
+        Activation::LeakyRelu(alpha) => {
+            go(Forward { bias, a, lda, save, shape: InRegisters(LeakyRelu(alpha)) }, work);
+        }
+        Activation::ClippedRelu(c) => {
+            go(Forward { bias, a, lda, save, shape: InRegisters(ClippedRelu(c)) }, work);
+        }
+        act => go(Forward { bias, a, lda, save, shape: Outlined(act) }, work),
+    }
+}
+
+/// Chooses the input-VJP epilogue of a saved state: once per product, outside of every loop.
+#[inline(always)]
+pub fn with_input_vjp<T: Real>(
+    derivative: Derivative<T>,
+    (delta, ld): (*mut T, usize),
+    sums: *mut T,
+    work: impl WithEpilogue<T>,
+) {
+    #[inline(always)]
+    fn go<T: Real, H: Hadamard<T>>(e: InputVjp<T, H>, work: impl WithEpilogue<T>) {
+        work.with(e);
+    }
+    match derivative {
+        Derivative::One => go(InputVjp { delta, ld, sums, hadamard: Unit }, work),
+        Derivative::Values(d, ldd) => {
+            go(InputVjp { delta, ld, sums, hadamard: Multiply { d, ld: ldd } }, work)
+        }
+        Derivative::Mask(mask, ldm) => {
+            go(InputVjp { delta, ld, sums, hadamard: MaskZero { mask, ld: ldm } }, work)
+        }
+        Derivative::MaskOr(mask, ldm, alpha) => {
+            go(InputVjp { delta, ld, sums, hadamard: MaskScale { mask, ld: ldm, alpha } }, work);
+        }
+    }
+}
+
+/// `m` rows of any strides times packed weights, k × n.
+#[derive(Debug, Clone, Copy)]
+struct Product<T> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Operand<T>,
+    b: *const T,
+    kc: usize,
+}
+
+/// A [`Product`] on an ISA, waiting for its epilogue.
+struct ProductOn<T, I>(Product<T>, I);
+
+impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
+    #[inline(always)]
+    fn with<E: Epilogue<T>>(self, epilogue: E) {
+        let Self(Product { m, n, k, a, b, kc }, isa) = self;
+        let panels = Panels::new::<T, I>(n);
+        let mut pc = 0;
+        loop {
+            let depth = kc.min(k - pc);
+            for p in 0..panels.count() {
+                let span = panels.get(p);
+                let panel = Panel {
+                    m,
+                    row0: 0,
+                    k: depth,
+                    a: Rows::Strided { ptr: a.at(0, pc).ptr, rs: a.rs, cs: a.cs },
+                    b: b.wrapping_add(k * span.col + pc * span.width),
+                    ldb: span.width,
+                    span,
+                    tile_rows: 0,
+                    first: pc == 0,
+                    last: pc + depth == k,
+                    epilogue,
+                };
+                // SAFETY: whoever built the product vouches for its operands over m, n and k.
+                unsafe { panel.run(isa) }
+            }
+            pc += depth;
+            if pc >= k {
+                break;
+            }
+        }
+    }
+}
+
+/// A ← g(X·Wᵀ + b) for a tile of rows, saving what the backward needs.
+#[derive(Debug, Clone, Copy)]
+pub struct ForwardTile<T> {
+    /// Rows of the tile.
+    pub m: usize,
+    /// n_{l−1}.
+    pub k: usize,
+    /// n_l.
+    pub n: usize,
+    /// X, m × k.
+    pub x: Operand<T>,
+    /// Wᵀ, k × n, packed into panels.
+    pub w: *const T,
+    /// b, n elements, or null.
+    pub bias: *const T,
+    /// A, m × n, row-major, and its leading dimension.
+    pub a: (*mut T, usize),
+    /// Where the saved state goes.
+    pub save: Save<T>,
+    /// g.
+    pub act: Activation<T>,
+    /// Depth of a cache block.
+    pub kc: usize,
+}
+
+impl<T: Math> LaneKernel for ForwardTile<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let Self { m, n, k, x, w, kc, .. } = self;
+        with_forward(
+            self.act,
+            self.bias,
+            self.a,
+            self.save,
+            ProductOn(Product { m, n, k, a: x, b: w, kc }, isa),
+        );
+    }
+}
+
+/// δ' ← (δ·W) ⊙ g' for a tile of rows, adding its column sums to db'.
+#[derive(Debug, Clone, Copy)]
+pub struct InputVjpTile<T> {
+    /// Rows of the tile.
+    pub m: usize,
+    /// n_l.
+    pub k: usize,
+    /// n_{l−1}.
+    pub n: usize,
+    /// δ, m × k.
+    pub delta: Operand<T>,
+    /// W, k × n, packed into panels.
+    pub w: *const T,
+    /// g' of the layer below.
+    pub derivative: Derivative<T>,
+    /// δ', m × n, row-major, and its leading dimension.
+    pub out: (*mut T, usize),
+    /// db', n elements, accumulated; null for none.
+    pub sums: *mut T,
+    /// Depth of a cache block.
+    pub kc: usize,
+}
+
+impl<T: Math> LaneKernel for InputVjpTile<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let Self { m, n, k, delta, w, kc, .. } = self;
+        let product = ProductOn(Product { m, n, k, a: delta, b: w, kc }, isa);
+        with_input_vjp(self.derivative, self.out, self.sums, product);
+    }
+}
+
+/// dW ← (dW +) δᵀ·A over a tile of rows.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightVjpTile<T> {
+    /// Rows of the tile: the depth of the product.
+    pub rows: usize,
+    /// n_l.
+    pub m: usize,
+    /// n_{l−1}.
+    pub n: usize,
+    /// δ, rows × m.
+    pub delta: Operand<T>,
+    /// A_{l−1}, rows × n, row-major, each row readable up to a whole granule.
+    pub a: *const T,
+    /// Its leading dimension.
+    pub lda: usize,
+    /// dW, m × n, row-major.
+    pub dw: *mut T,
+    /// Its leading dimension.
+    pub lddw: usize,
+    /// Start from zero instead of dW.
+    pub fresh: bool,
+}
+
+impl<T: Math> LaneKernel for WeightVjpTile<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let panels = Panels::new::<T, I>(self.n);
+        let delta = self.delta.t();
+        for p in 0..panels.count() {
+            let span = panels.get(p);
+            let start = if self.fresh { Start::Zero } else { Start::C };
+            let panel = Panel {
+                m: self.m,
+                row0: 0,
+                k: self.rows,
+                a: Rows::Strided { ptr: delta.ptr, rs: delta.rs, cs: delta.cs },
+                b: self.a.wrapping_add(span.col),
+                ldb: self.lda,
+                span,
+                tile_rows: 0,
+                first: true,
+                last: true,
+                epilogue: Plain { c: self.dw, ldc: self.lddw, start },
+            };
+            // SAFETY: whoever built the operation vouches for its operands.
+            unsafe { panel.run(isa) }
+        }
+    }
+}
+
+/// slot[0] ← the sum of `count` slots of `len` elements by a fixed tree: neighbours first, then pairs of
+/// pairs. The other slots are used up.
+#[derive(Debug, Clone, Copy)]
+pub struct FoldSlots<T> {
+    /// Slot 0: the result.
+    pub first: *mut T,
+    /// Slot 1; slot s at `rest + (s − 1)·stride`.
+    pub rest: *mut T,
+    /// Elements from a slot to the next.
+    pub stride: usize,
+    /// Slots.
+    pub count: usize,
+    /// Elements of a slot to fold.
+    pub len: usize,
+}
+
+impl<T: Real> LaneKernel for FoldSlots<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        // A chunk of every slot stays in L1 or L2 through all levels of the tree.
+        const CHUNK: usize = 256;
+        let slot = |s: usize| {
+            if s == 0 { self.first } else { self.rest.wrapping_add((s - 1) * self.stride) }
+        };
+        let mut from = 0;
+        while from < self.len {
+            let to = (from + CHUNK).min(self.len);
+            let mut step = 1;
+            while step < self.count {
+                let mut s = 0;
+                while s + step < self.count {
+                    let (x, y) = (slot(s), slot(s + step));
+                    let mut j = from;
+                    while j < to {
+                        let n = (to - j).min(I::LANES);
+                        // SAFETY: j .. j + n is below `len` in both slots, which whoever built this vouches for.
+                        unsafe {
+                            let sum = isa.add(isa.load_partial(x.add(j), n), isa.load_partial(y.add(j), n));
+                            isa.store_partial(x.add(j), sum, n);
+                        }
+                        j += n;
+                    }
+                    s += 2 * step;
+                }
+                step *= 2;
+            }
+            from = to;
+        }
+    }
+}
+
+/// A blocked product on an ISA, waiting for its epilogue.
+struct GemmOn<T, I>(Gemm<T, ()>, I);
+
+impl<T: Real, I: Lanes<T>> WithEpilogue<T> for GemmOn<T, I> {
+    #[inline(always)]
+    fn with<E: Epilogue<T>>(self, epilogue: E) {
+        self.0.with_epilogue(epilogue).run_lanes(self.1);
+    }
+}
+
+/// A ← g(X·Wᵀ + b) as one blocked product, for layers whose weights do not stay in cache.
+#[derive(Debug, Clone, Copy)]
+pub struct ForwardGemm<T> {
+    /// X·Wᵀ.
+    pub gemm: Gemm<T, ()>,
+    /// b, or null.
+    pub bias: *const T,
+    /// A, row-major, and its leading dimension.
+    pub a: (*mut T, usize),
+    /// Where the saved state goes.
+    pub save: Save<T>,
+    /// g.
+    pub act: Activation<T>,
+}
+
+impl<T: Math> LaneKernel for ForwardGemm<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        with_forward(self.act, self.bias, self.a, self.save, GemmOn(self.gemm, isa));
+    }
+}
+
+/// δ' ← (δ·W) ⊙ g' as one blocked product, adding its column sums to db'.
+#[derive(Debug, Clone, Copy)]
+pub struct InputVjpGemm<T> {
+    /// δ·W.
+    pub gemm: Gemm<T, ()>,
+    /// g' of the layer below.
+    pub derivative: Derivative<T>,
+    /// δ', row-major, and its leading dimension.
+    pub out: (*mut T, usize),
+    /// db', accumulated; null for none.
+    pub sums: *mut T,
+}
+
+impl<T: Math> LaneKernel for InputVjpGemm<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        with_input_vjp(self.derivative, self.out, self.sums, GemmOn(self.gemm, isa));
+    }
+}

@@ -1,0 +1,202 @@
+//! A ← g(X·Wᵀ + b), with what the backward pass needs stored beside it.
+
+use super::{At, Epilogue, store_tile};
+use crate::{
+    act::{Activation, Function, Saved, WithFunction, forward_vectors},
+    gemm::tile::{Acc, each_vector},
+    isa::{LaneKernel, Lanes},
+    math::Math,
+};
+use core::{mem::MaybeUninit, ptr};
+
+/// Where the saved state goes. Which field is used is the activation's [`Saved`].
+#[derive(Debug, Clone, Copy)]
+pub struct Save<T> {
+    /// The derivative (or Z), row-major; null to save nothing.
+    pub values: *mut T,
+    /// Its leading dimension.
+    pub ld: usize,
+    /// The bit mask, one bit an element, rows starting at whole bytes; null to save nothing.
+    pub mask: *mut u8,
+    /// Bytes from a mask row to the next.
+    pub mask_ld: usize,
+}
+
+impl<T> Save<T> {
+    /// Saves nothing: inference.
+    pub const NONE: Self = Self { values: ptr::null_mut(), ld: 0, mask: ptr::null_mut(), mask_ld: 0 };
+}
+
+/// How the activation is applied to the accumulators.
+pub trait Shape<T: Math>: Copy {
+    /// Applies it to a tile of pre-activations, and stores A and the saved state.
+    ///
+    /// # Safety
+    /// As for [`Epilogue::finish`].
+    unsafe fn apply<I: Lanes<T>, const MR: usize, const NV: usize>(
+        &self,
+        isa: I,
+        z: Acc<T, I, MR, NV>,
+        out: (*mut T, usize),
+        save: Save<T>,
+        at: At,
+    );
+}
+
+/// An activation of a few instructions, applied in registers; its derivative is two-valued or constant.
+#[derive(Debug, Clone, Copy)]
+pub struct InRegisters<F>(pub F);
+
+impl<T: Math, F: Function<T>> Shape<T> for InRegisters<F> {
+    #[inline(always)]
+    unsafe fn apply<I: Lanes<T>, const MR: usize, const NV: usize>(
+        &self,
+        isa: I,
+        mut z: Acc<T, I, MR, NV>,
+        (out, ld): (*mut T, usize),
+        save: Save<T>,
+        at: At,
+    ) {
+        if matches!(F::SAVED, Saved::Mask) && !save.mask.is_null() {
+            for i in 0..MR {
+                let mut bits = 0u64;
+                for v in 0..NV {
+                    bits |= u64::from(isa.mask_bits(self.0.branch(isa, z[i][v]))) << (v * I::LANES);
+                }
+                if at.cols < 64 {
+                    bits &= (1 << at.cols) - 1;
+                }
+                // SAFETY: the tile starts at a granule, hence at a whole byte of its mask row, and the row
+                // has a byte for every eight columns begun.
+                unsafe {
+                    let to = save.mask.add((at.row + i) * save.mask_ld + at.col / 8);
+                    let bytes = bits.to_le_bytes();
+                    if at.cols >= NV * I::LANES {
+                        ptr::copy_nonoverlapping(bytes.as_ptr(), to, NV * I::LANES / 8);
+                    } else {
+                        ptr::copy_nonoverlapping(bytes.as_ptr(), to, at.cols.div_ceil(8));
+                    }
+                }
+            }
+        }
+        for row in &mut z {
+            for x in row {
+                *x = self.0.value(isa, *x);
+            }
+        }
+        // SAFETY: the tile lies in the output.
+        unsafe { store_tile(isa, z, out, ld, at) }
+    }
+}
+
+/// An activation of many instructions: the tile is set down on the stack, and one call per tile runs the
+/// activation over it, two results a vector. Inlined, sixteen activations would be compiled into every tile.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlined<T>(pub Activation<T>);
+
+impl<T: Math> Shape<T> for Outlined<T> {
+    #[inline(always)]
+    unsafe fn apply<I: Lanes<T>, const MR: usize, const NV: usize>(
+        &self,
+        isa: I,
+        mut z: Acc<T, I, MR, NV>,
+        (out, ld): (*mut T, usize),
+        save: Save<T>,
+        at: At,
+    ) {
+        let mut derivative: MaybeUninit<Acc<T, I, MR, NV>> = MaybeUninit::uninit();
+        let wanted = !save.values.is_null();
+        let d = if wanted { derivative.as_mut_ptr().cast::<T>() } else { ptr::null_mut() };
+        isa.run(Activate { act: self.0, z: z.as_mut_ptr().cast::<T>(), d, len: MR * NV * I::LANES });
+        // SAFETY: the tile lies in the output and in the saved state; `Activate` has written all of `d`.
+        unsafe {
+            store_tile(isa, z, out, ld, at);
+            if wanted {
+                store_tile(isa, derivative.assume_init(), save.values, save.ld, at);
+            }
+        }
+    }
+}
+
+/// Applies an activation to `len` elements in place (whole vectors), and writes the derivatives to `d` unless
+/// it is null.
+struct Activate<T> {
+    act: Activation<T>,
+    z: *mut T,
+    d: *mut T,
+    len: usize,
+}
+
+impl<T: Math> LaneKernel for Activate<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        self.act.dispatch(ActivateOn { isa, tile: self });
+    }
+}
+
+/// [`Activate`] with the ISA at hand, waiting for the activation's type.
+struct ActivateOn<T, I> {
+    isa: I,
+    tile: Activate<T>,
+}
+
+impl<T: Math, I: Lanes<T>> WithFunction<T> for ActivateOn<T, I> {
+    type Output = ();
+    #[inline(always)]
+    fn with<F: Function<T>>(self, f: F) {
+        let Activate { z, d, len, .. } = self.tile;
+        // SAFETY: `z`, and `d` unless null, are `len` elements: whole vectors of this ISA.
+        unsafe { forward_vectors(self.isa, f, z.cast(), d.cast(), len / I::LANES) }
+    }
+}
+
+/// The forward epilogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Forward<T, S> {
+    /// The bias, `n` elements: where the chains start. Null for none.
+    pub bias: *const T,
+    /// A, row-major.
+    pub a: *mut T,
+    /// Its leading dimension.
+    pub lda: usize,
+    /// Where the saved state goes.
+    pub save: Save<T>,
+    /// The activation.
+    pub shape: S,
+}
+
+impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
+    #[inline(always)]
+    fn output(&self) -> (*mut T, usize) {
+        (self.a, self.lda)
+    }
+
+    #[inline(always)]
+    unsafe fn start<I: Lanes<T>, const MR: usize, const NV: usize>(
+        &self,
+        isa: I,
+        at: At,
+    ) -> Acc<T, I, MR, NV> {
+        let mut row = [isa.zero(); NV];
+        if !self.bias.is_null() {
+            each_vector::<NV>(I::LANES, at.cols, |v, n| {
+                // SAFETY: the bias has an element for every column of the tile.
+                row[v] = unsafe { isa.load_partial(self.bias.add(at.col + v * I::LANES), n) };
+            });
+        }
+        [row; MR]
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Lanes<T>, const MR: usize, const NV: usize>(
+        &self,
+        isa: I,
+        acc: Acc<T, I, MR, NV>,
+        at: At,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { self.shape.apply(isa, acc, (self.a, self.lda), self.save, at) }
+    }
+}

@@ -1,0 +1,14 @@
+//! Fused GEMM: register tiles, panels, packing, epilogues, blocking.
+//!
+//! From the inside out: [`tile`] multiplies one register tile; [`panel`] runs tiles down a block of rows for
+//! one panel of columns; [`blocked`] cuts a product into blocks that fit the caches. [`epilogue`] says where a
+//! tile's accumulators start and what becomes of them. Each element of a result is one chain of FMAs,
+//! k ascending, which blocks continue and never restart, so no cut leaves a trace in the bits.
+
+pub mod blocked;
+pub mod dense;
+pub mod epilogue;
+pub mod pack;
+pub mod panel;
+pub mod shape;
+pub mod tile;

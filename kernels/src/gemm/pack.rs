@@ -1,0 +1,207 @@
+//! Packing: operands copied into the order in which the register tiles read them.
+
+use super::{panel::heights, shape::Panels};
+use crate::isa::{LaneKernel, Lanes, Real};
+
+/// A matrix operand of any strides: element (i, j) at `ptr + i·rs + j·cs`.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand<T> {
+    /// Element (0, 0).
+    pub ptr: *const T,
+    /// From a row to the next.
+    pub rs: isize,
+    /// From a column to the next.
+    pub cs: isize,
+}
+
+impl<T> Operand<T> {
+    /// The operand from element (i, j) on.
+    #[inline(always)]
+    pub fn at(self, i: usize, j: usize) -> Self {
+        Self { ptr: self.ptr.wrapping_offset(i as isize * self.rs + j as isize * self.cs), ..self }
+    }
+
+    /// The transposed operand.
+    #[inline(always)]
+    pub fn t(self) -> Self {
+        Self { ptr: self.ptr, rs: self.cs, cs: self.rs }
+    }
+}
+
+/// Packs α·B, k × n, into panels: panel after tile-wide panel, each k rows of the panel's width, columns
+/// beyond n zero. Panel `p` starts at element k · `Panels::get(p).col` of `dst`.
+#[derive(Debug, Clone, Copy)]
+pub struct PackPanels<T> {
+    /// B's block.
+    pub b: Operand<T>,
+    /// Its rows.
+    pub k: usize,
+    /// Its columns.
+    pub n: usize,
+    /// Which panels.
+    pub from: usize,
+    /// One past the last panel.
+    pub to: usize,
+    /// Scales every element; 1 leaves the bits alone.
+    pub alpha: T,
+    /// Element 0 of panel 0: k · (n rounded up to whole granules) elements.
+    pub dst: *mut T,
+}
+
+impl<T: Real> LaneKernel for PackPanels<T> {
+    type Elem = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let panels = Panels::new::<T, I>(self.n);
+        let Self { k, alpha, .. } = self;
+        for p in self.from..self.to {
+            let span = panels.get(p);
+            let dst = self.dst.wrapping_add(k * span.col);
+            let src = self.b.at(0, span.col);
+            // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable over
+            // the panels; each branch reads columns below `span.cols` and writes below `span.width`.
+            unsafe {
+                if src.cs == 1 {
+                    copy_rows(isa, src.ptr, src.rs, k, span.cols, dst, span.width);
+                } else {
+                    transpose(isa, src.t(), span.cols, k, dst, span.width);
+                    for r in 0..k {
+                        for j in span.cols..span.width {
+                            *dst.add(r * span.width + j) = T::ZERO;
+                        }
+                    }
+                }
+                if alpha != T::ONE {
+                    scale(isa, dst, k * span.width, alpha);
+                }
+            }
+        }
+    }
+}
+
+/// Packs α·A, m × k, into tiles of at most `tall` rows: tile after tile, each with its rows adjacent for
+/// every k. The tile whose first row is i starts at element i · k of `dst`.
+#[derive(Debug, Clone, Copy)]
+pub struct PackRows<T> {
+    /// A's block.
+    pub a: Operand<T>,
+    /// Its rows.
+    pub m: usize,
+    /// Its columns.
+    pub k: usize,
+    /// Rows of the tallest tile.
+    pub tall: usize,
+    /// Scales every element; 1 leaves the bits alone.
+    pub alpha: T,
+    /// m · k elements.
+    pub dst: *mut T,
+}
+
+impl<T: Real> LaneKernel for PackRows<T> {
+    type Elem = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let Self { m, k, tall, alpha, dst, .. } = self;
+        heights(m, tall, |i, h| {
+            let src = self.a.at(i, 0);
+            let dst = dst.wrapping_add(i * k);
+            // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
+            unsafe {
+                if src.rs == 1 {
+                    copy_rows(isa, src.ptr, src.cs, k, h, dst, h);
+                } else {
+                    transpose(isa, src, h, k, dst, h);
+                }
+            }
+        });
+        if alpha != T::ONE {
+            // SAFETY: all m·k elements were just written.
+            unsafe { scale(isa, dst, m * k, alpha) }
+        }
+    }
+}
+
+/// Copies `rows` rows of `cols` adjacent elements, zero-filled to `width`.
+///
+/// # Safety
+/// Row r is readable for `cols` elements at `src + r·rs`, and `dst` is writable for `rows · width`.
+#[inline(always)]
+unsafe fn copy_rows<T: Real, I: Lanes<T>>(
+    isa: I,
+    src: *const T,
+    rs: isize,
+    rows: usize,
+    cols: usize,
+    dst: *mut T,
+    width: usize,
+) {
+    let whole = cols - cols % I::LANES;
+    for r in 0..rows {
+        let (s, d) = (src.wrapping_offset(r as isize * rs), dst.wrapping_add(r * width));
+        // SAFETY: columns below `cols` are read; columns below `width` are written.
+        unsafe {
+            let mut j = 0;
+            while j < whole {
+                isa.store(d.add(j), isa.load(s.add(j)));
+                j += I::LANES;
+            }
+            if j < cols {
+                let v = isa.load_partial(s.add(j), cols - j);
+                isa.store_partial(d.add(j), v, (width - j).min(I::LANES));
+                j += I::LANES;
+            }
+            while j < width {
+                isa.store_partial(d.add(j), isa.zero(), (width - j).min(I::LANES));
+                j += I::LANES;
+            }
+        }
+    }
+}
+
+/// dst[c · width + r] = src(r, c): `rows` columns of the destination from as many rows of the source.
+///
+/// # Safety
+/// The source is readable over `rows` × `cols`; `dst` is writable at the elements named.
+#[inline(always)]
+unsafe fn transpose<T: Real, I: Lanes<T>>(
+    _isa: I,
+    src: Operand<T>,
+    rows: usize,
+    cols: usize,
+    dst: *mut T,
+    width: usize,
+) {
+    // Eight columns at a time, so that each source line is used while it is in L1.
+    let mut c0 = 0;
+    while c0 < cols {
+        let n = (cols - c0).min(8);
+        for r in 0..rows {
+            let s = src.at(r, c0);
+            for c in 0..n {
+                // SAFETY: (r, c0 + c) is inside the source and its image inside the destination.
+                unsafe { *dst.add((c0 + c) * width + r) = *s.ptr.offset(c as isize * s.cs) }
+            }
+        }
+        c0 += n;
+    }
+}
+
+/// x ← α·x.
+///
+/// # Safety
+/// `x` is readable and writable for `n` elements.
+#[inline(always)]
+unsafe fn scale<T: Real, I: Lanes<T>>(isa: I, x: *mut T, n: usize, alpha: T) {
+    let a = isa.splat(alpha);
+    let mut i = 0;
+    while i < n {
+        let len = (n - i).min(I::LANES);
+        // SAFETY: elements i .. i + len are below n.
+        unsafe { isa.store_partial(x.add(i), isa.mul(a, isa.load_partial(x.add(i), len)), len) }
+        i += len;
+    }
+}

@@ -1,0 +1,192 @@
+//! One panel of columns against a block of rows: the loop over register tiles.
+
+use super::{
+    epilogue::{At, Epilogue, load_tile, store_tile},
+    shape::{PanelSpan, granule_vectors, tile_rows},
+    tile::accumulate,
+};
+use crate::isa::{LaneKernel, Lanes, Real};
+
+/// The A operand of a block of rows, read one scalar at a time.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<T> {
+    /// Element (i, k) at `ptr + i·rs + k·cs`.
+    Strided {
+        /// Element (0, 0).
+        ptr: *const T,
+        /// From a row to the next.
+        rs: isize,
+        /// From a k to the next.
+        cs: isize,
+    },
+    /// Packed by [`pack_rows`](super::pack::pack_rows): tile after tile, each with its rows adjacent for every k.
+    Packed(*const T),
+}
+
+/// `m` rows times one panel of columns, over one block of k.
+#[derive(Debug, Clone, Copy)]
+pub struct Panel<T, E> {
+    /// Rows.
+    pub m: usize,
+    /// Row of the output that row 0 of the operand is.
+    pub row0: usize,
+    /// Depth of this block.
+    pub k: usize,
+    /// Rows' operand, at this block of k.
+    pub a: Rows<T>,
+    /// The panel's vectors for the block's first k.
+    pub b: *const T,
+    /// From a k to the next. The panel's whole width is readable at each k.
+    pub ldb: usize,
+    /// Which columns.
+    pub span: PanelSpan,
+    /// Rows a packed tile has; see [`tile_rows`].
+    pub tile_rows: usize,
+    /// The block starts the chains: with the epilogue's start, else from the output.
+    pub first: bool,
+    /// The block ends them: with the epilogue's finish, else in the output.
+    pub last: bool,
+    /// The epilogue.
+    pub epilogue: E,
+}
+
+/// Shows what a `Panel` is to a reader of `perf report`: rows × vectors of its register tile.
+struct PanelTiles<T, E, const NV: usize, const UNIT: bool>(Panel<T, E>);
+
+impl<T: Real, E: Epilogue<T>> Panel<T, E> {
+    /// Multiplies.
+    ///
+    /// # Safety
+    /// The operands are readable and the output is writable (and read, where the chains go on) over the rows,
+    /// columns and depth that the fields name; nothing else accesses the output's part meanwhile.
+    #[inline(always)]
+    pub unsafe fn run<I: Lanes<T>>(self, isa: I) {
+        let unit = match self.a {
+            Rows::Packed(_) => true,
+            Rows::Strided { rs, .. } => rs == 1,
+        };
+        let gv = granule_vectors::<T, I>();
+        // Only the arms with whole granules of this ISA are compiled: the others' conditions are constant.
+        match (self.span.width / I::LANES, unit) {
+            (8, true) if gv == 8 => isa.run(PanelTiles::<T, E, 8, true>(self)),
+            (8, false) if gv == 8 => isa.run(PanelTiles::<T, E, 8, false>(self)),
+            (4, true) if gv <= 4 => isa.run(PanelTiles::<T, E, 4, true>(self)),
+            (4, false) if gv <= 4 => isa.run(PanelTiles::<T, E, 4, false>(self)),
+            (3, true) if gv == 1 => isa.run(PanelTiles::<T, E, 3, true>(self)),
+            (3, false) if gv == 1 => isa.run(PanelTiles::<T, E, 3, false>(self)),
+            (2, true) if gv <= 2 => isa.run(PanelTiles::<T, E, 2, true>(self)),
+            (2, false) if gv <= 2 => isa.run(PanelTiles::<T, E, 2, false>(self)),
+            (1, true) if gv == 1 => isa.run(PanelTiles::<T, E, 1, true>(self)),
+            (1, false) if gv == 1 => isa.run(PanelTiles::<T, E, 1, false>(self)),
+            _ => {}
+        }
+    }
+
+    /// One register tile, whose first row is `i`.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run); the tile's rows are among the panel's.
+    #[inline(always)]
+    unsafe fn tile<I: Lanes<T>, const MR: usize, const NV: usize, const UNIT: bool>(&self, isa: I, i: usize) {
+        let at = At { row: self.row0 + i, col: self.span.col, cols: self.span.cols };
+        let (out, ld) = self.epilogue.output();
+        let (a, rs, cs) = match self.a {
+            Rows::Strided { ptr, rs, cs } => (ptr.wrapping_offset(i as isize * rs), rs, cs),
+            Rows::Packed(ptr) => (ptr.wrapping_add(i * self.k), 1, MR as isize),
+        };
+        // SAFETY: the caller's promise, narrowed to this tile.
+        unsafe {
+            let acc = if self.first {
+                self.epilogue.start::<I, MR, NV>(isa, at)
+            } else {
+                load_tile(isa, out, ld, at)
+            };
+            let acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.k, a, rs, cs, self.b, self.ldb);
+            if self.last {
+                self.epilogue.finish(isa, acc, at);
+            } else {
+                store_tile(isa, acc, out, ld, at);
+            }
+        }
+    }
+
+    /// Full tiles of MR rows from row `i` on; the row after the last of them.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    #[inline(always)]
+    unsafe fn tiles<I: Lanes<T>, const MR: usize, const NV: usize, const UNIT: bool>(
+        &self,
+        isa: I,
+        mut i: usize,
+    ) -> usize {
+        while i + MR <= self.m {
+            // SAFETY: rows i .. i + MR are the panel's.
+            unsafe { self.tile::<I, MR, NV, UNIT>(isa, i) };
+            i += MR;
+        }
+        i
+    }
+}
+
+impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for PanelTiles<T, E, NV, UNIT> {
+    type Elem = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let panel = self.0;
+        let tall =
+            if matches!(panel.a, Rows::Packed(_)) { panel.tile_rows } else { tile_rows(I::TILES, NV, UNIT) };
+        let mut i = 0;
+        // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap.
+        unsafe {
+            // Packed rows come in tiles of the height that the widest panel has, so a narrower panel may
+            // meet a height below its own; each height a register file affords at this width has an arm.
+            if UNIT && NV == 1 && tall == 24 && afford(I::TILES, 24, NV) {
+                i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
+            } else if UNIT && NV <= 2 && tall == 12 && afford(I::TILES, 12, NV) {
+                i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
+            } else if NV <= 3 && tall == 8 && afford(I::TILES, 8, NV) {
+                i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
+            } else if NV <= 4 && tall == 6 {
+                i = panel.tiles::<I, 6, NV, UNIT>(isa, i);
+            }
+            if NV <= 2 && tall > 8 {
+                i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
+            }
+            if NV <= 4 && tall > 4 {
+                i = panel.tiles::<I, 4, NV, UNIT>(isa, i);
+            }
+            i = panel.tiles::<I, 2, NV, UNIT>(isa, i);
+            panel.tiles::<I, 1, NV, UNIT>(isa, i);
+        }
+    }
+}
+
+/// Whether `rows` × `vectors` accumulators fit the register file.
+#[inline(always)]
+const fn afford(family: crate::isa::TileFamily, rows: usize, vectors: usize) -> bool {
+    use crate::isa::TileFamily;
+    rows * vectors
+        <= match family {
+            TileFamily::Regs32 => 24,
+            TileFamily::Regs16 => 12,
+            TileFamily::Scalar => 16,
+        }
+}
+
+/// The heights of the tiles that `m` rows are cut into when the tallest has `tall`: what [`Panel`] does and
+/// what packing must follow.
+pub fn heights(m: usize, tall: usize, mut f: impl FnMut(usize, usize)) {
+    let mut i = 0;
+    for h in [tall, 8, 4, 2, 1] {
+        if h > tall {
+            continue;
+        }
+        while i + h <= m {
+            f(i, h);
+            i += h;
+        }
+    }
+}
