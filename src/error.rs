@@ -156,6 +156,14 @@ pub enum Error {
         /// The limit.
         limit: u128,
     },
+    /// More memory than the system has.
+    #[error("{what}: could not allocate {bytes} bytes")]
+    Memory {
+        /// What needs the memory.
+        what: &'static str,
+        /// Its bytes.
+        bytes: u128,
+    },
     /// An instruction set that could not be pinned.
     #[error(transparent)]
     Isa(#[from] IsaError),

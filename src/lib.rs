@@ -13,11 +13,12 @@ pub mod backend;
 pub mod error;
 pub mod init;
 pub mod isa;
+pub mod jacobian;
 pub mod mlp;
 pub mod scalar;
 pub mod view;
 
-pub use activation::Activation;
+pub use activation::{Activation, Pointwise};
 pub use backend::{Backend, BackendKind};
 pub use error::{Error, Result, Shape};
 pub use init::Init;
