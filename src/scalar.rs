@@ -9,6 +9,10 @@ impl<T: Math + hooks::Blas> Scalar for T {}
 
 /// What a foreign BLAS has once for each element type. Private, so [`Scalar`] is sealed.
 pub(crate) mod hooks {
+    #[cfg(feature = "cblas")]
+    use crate::backend::cblas::{self, Stored};
+    #[cfg(feature = "cblas")]
+    use core::ffi::c_int;
     use core::fmt::Debug;
 
     /// Elements from a row to the next, and from a column to the next.
@@ -29,6 +33,21 @@ pub(crate) mod hooks {
             beta: Self,
             c: (*mut Self, Strides),
         );
+
+        /// The system CBLAS', for sizes (m, k, n) and C by rows.
+        ///
+        /// # Safety
+        /// Each pointer is valid for every element that its size, storage and leading dimension reach, which is at
+        /// least the length of what is contiguous; C overlaps neither A nor B.
+        #[cfg(feature = "cblas")]
+        unsafe fn cblas(
+            sizes: (c_int, c_int, c_int),
+            alpha: Self,
+            a: (*const Self, Stored),
+            b: (*const Self, Stored),
+            beta: Self,
+            c: (*mut Self, c_int),
+        );
     }
 
     macro_rules! blas {
@@ -46,6 +65,19 @@ pub(crate) mod hooks {
                     unsafe {
                         matrixmultiply::$gemm(m, k, n, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc)
                     }
+                }
+
+                #[cfg(feature = "cblas")]
+                unsafe fn cblas(
+                    sizes: (c_int, c_int, c_int),
+                    alpha: $t,
+                    a: (*const $t, Stored),
+                    b: (*const $t, Stored),
+                    beta: $t,
+                    c: (*mut $t, c_int),
+                ) {
+                    // SAFETY: the caller's promises are CBLAS's.
+                    unsafe { cblas::$gemm(sizes, alpha, a, b, beta, c) }
                 }
             }
         };

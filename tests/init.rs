@@ -18,16 +18,17 @@ fn wide() -> Result<Mlp<f64>> {
 fn moments_are_the_papers() -> Result<()> {
     let mlp = wide()?;
     let mut params = vec![f64::NAN; mlp.param_len()];
-    let cases: [(Init, fn(f64, f64) -> f64, bool); 4] = [
-        (Init::HeNormal, |i, _| 2.0 / i, true),
-        (Init::HeUniform, |i, _| 2.0 / i, false),
-        (Init::XavierNormal, |i, o| 2.0 / (i + o), true),
-        (Init::XavierUniform, |i, o| 2.0 / (i + o), false),
+    // (initialiser, whether n_l counts beside n_{l−1}, whether it is normal)
+    let cases = [
+        (Init::HeNormal, 0.0, true),
+        (Init::HeUniform, 0.0, false),
+        (Init::XavierNormal, 1.0, true),
+        (Init::XavierUniform, 1.0, false),
     ];
-    for (init, variance, normal) in cases {
+    for (init, with_outputs, normal) in cases {
         init.fill(&mlp, &mut params, 7)?;
         for (l, layer) in mlp.layers().iter().enumerate() {
-            let expected = variance(layer.inputs as f64, layer.outputs as f64);
+            let expected = 2.0 / (layer.inputs as f64 + with_outputs * layer.outputs as f64);
             let w = &params[mlp.weights_range(l)?];
             let (mean, got, largest) = moments(w);
             let n = w.len() as f64;
