@@ -1,0 +1,85 @@
+//! The plain product: how close does C ← A·B come to the FMA peak, beside other libraries?
+
+mod common {
+    pub(crate) mod flop;
+    pub(crate) mod measure;
+    pub(crate) mod numbers;
+    pub(crate) mod peak;
+    pub(crate) mod peers;
+}
+
+use common::{
+    flop::{say_peak, time_flop},
+    measure::quick,
+    numbers::{same, uniform},
+    peak::peak,
+    peers::Peer,
+};
+use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use nablas::{Backend, MatMut, MatRef, backend::Native};
+use std::time::Duration;
+
+/// (m, n, k), A and B row-major.
+const SQUARES: [(usize, usize, usize); 7] = [
+    (64, 64, 64),
+    (128, 128, 128),
+    (256, 256, 256),
+    (512, 512, 512),
+    (1024, 1024, 1024),
+    (2048, 2048, 2048),
+    (4096, 4096, 4096),
+];
+
+/// The products of small networks: a batch times narrow weights, and its gradient, a long sum for a small C.
+const SKINNY: [(usize, usize, usize); 6] =
+    [(16384, 64, 64), (10_000, 32, 4), (5000, 20, 20), (64, 64, 16384), (256, 10, 512), (2048, 3072, 768)];
+
+fn gemm(c: &mut Criterion) {
+    let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
+    let all = rayon::current_num_threads();
+    let peak_one = peak::<f32>(isa, 1);
+    say_peak(&format!("{}, f32, 1 thread", isa.name()), peak_one);
+    let peak_all = peak::<f32>(isa, all);
+    say_peak(&format!("{}, f32, {all} threads", isa.name()), peak_all);
+    for (m, n, k) in SQUARES.into_iter().chain(SKINNY) {
+        let flop = 2 * (m * n * k) as u64;
+        if quick() && flop > 1 << 26 {
+            continue;
+        }
+        let mut group = c.benchmark_group(format!("gemm/{m}x{n}x{k}"));
+        group.sampling_mode(SamplingMode::Flat).sample_size(10);
+        group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+        let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
+        let (mut product, mut reference) = (vec![0.0; m * n], vec![0.0; m * n]);
+        let a = MatRef::new(&a, m, k).expect("A is m×k");
+        let b = MatRef::new(&b, k, n).expect("B is k×n");
+        native(a, b, view(&mut reference, m, n));
+        time_flop(&mut group, BenchmarkId::new("nablas", 1), flop, peak_one, || {
+            native(a, b, view(&mut product, m, n));
+        });
+        for peer in Peer::ALL {
+            let mut threads = vec![1, all];
+            threads.dedup();
+            for t in threads {
+                peer.product(t, a, b, view(&mut product, m, n));
+                same(peer.name(), &product, &reference);
+                let peak = if t == 1 { peak_one } else { peak_all };
+                time_flop(&mut group, BenchmarkId::new(peer.name(), t), flop, peak, || {
+                    peer.product(t, a, b, view(&mut product, m, n));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+fn native(a: MatRef<'_, f32>, b: MatRef<'_, f32>, c: MatMut<'_, f32>) {
+    Native.gemm(1.0, a, b, 0.0, c).expect("the shapes agree");
+}
+
+fn view(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {
+    MatMut::new(data, rows, cols).expect("the buffer has that size")
+}
+
+criterion_group!(benches, gemm);
+criterion_main!(benches);

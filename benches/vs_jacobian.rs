@@ -1,0 +1,168 @@
+//! What does it save not to form Jacobians? One sample, one thread: the VJP of an activation and of a whole layer
+//! a = tanh(W·x + b), against the same numbers through materialised Jacobians.
+
+mod common {
+    pub(crate) mod flop;
+    pub(crate) mod measure;
+    pub(crate) mod numbers;
+    pub(crate) mod peak;
+}
+
+use common::{
+    flop::{say_peak, time_flop},
+    measure::quick,
+    numbers::{same, uniform},
+    peak::peak,
+};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use nablas::{
+    Activation, Error, MatMut, MatRef, Mlp, Plan, PlanOptions, Pointwise,
+    backend::Native,
+    jacobian::{activation_vjp_naive, gradients, layer_bytes, layer_full_products},
+};
+use std::{hint::black_box, time::Duration};
+
+/// The memory that Jacobians may take together.
+const LIMIT: u64 = 4 << 30;
+const ACTIVATION: Activation<f32> = Activation::Tanh;
+
+fn sizes() -> &'static [usize] {
+    if quick() { &[16, 64] } else { &[16, 32, 64, 128, 256, 512, 1024] }
+}
+
+/// g ⊙ g'(z) against g·diag(g'(z)).
+fn activation(c: &mut Criterion) {
+    let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
+    let peak = peak::<f32>(isa, 1);
+    say_peak(&format!("{}, f32, 1 thread", isa.name()), peak);
+    for &n in sizes() {
+        let mut group = c.benchmark_group(format!("vs_jacobian/activation/{n}"));
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_secs(1));
+        let (z, g) = (uniform(n, 1), uniform(n, 2));
+        let mut out = vec![0.0; n];
+        let mut fused = || ACTIVATION.vjp_on(isa, black_box(&z), &g, &mut out).expect("equally long");
+        let naive = || activation_vjp_naive(&ACTIVATION, black_box(&z), &g, LIMIT, &Native).expect("it fits");
+        fused();
+        let through = naive();
+        // One product an element.
+        let flop = n as u64;
+        let best = time_flop(&mut group, BenchmarkId::from_parameter("vjp"), flop, peak, &mut fused);
+        same("activation VJP", &out, &through);
+        let by_jacobian =
+            time_flop(&mut group, BenchmarkId::from_parameter("diagonal Jacobian"), flop, peak, || {
+                black_box(naive());
+            });
+        compare(best, by_jacobian, 4 * n as u128, 4 * (n * n) as u128);
+        group.finish();
+    }
+}
+
+/// dX, dW and db from ∂L/∂a.
+fn layer(c: &mut Criterion) {
+    let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
+    let peak = peak::<f32>(isa, 1);
+    for &n in sizes() {
+        let mut group = c.benchmark_group(format!("vs_jacobian/layer/{n}"));
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_secs(1));
+        let mlp = Mlp::builder(n).layer(n, ACTIVATION).build().expect("a layer of n×n");
+        let mut params = uniform(mlp.param_len(), 1);
+        params.iter_mut().for_each(|p| *p /= (n as f32).sqrt());
+        let (x, dy) = (uniform(n, 2), uniform(n, 3));
+        let row = |x| MatRef::new(x, 1, n).expect("a row of n");
+        let (x_row, dy_row) = (row(&x), row(&dy));
+        // Products of δ with W and with x: dX, dW.
+        let flop = 4 * (n * n) as u64;
+
+        let options = PlanOptions { max_batch: 1, threads: Some(1), ..PlanOptions::default() };
+        let plan = Plan::new(&mlp, &options).expect("the layer can be planned");
+        let mut workspace = plan.workspace();
+        let mut grads = vec![0.0; mlp.param_len()];
+        let mut dx = vec![0.0; n];
+        let mut y = vec![0.0; n];
+        plan.forward(&params, x_row, MatMut::new(&mut y, 1, n).expect("a row"), &mut workspace)
+            .expect("it fits");
+        let mut fused = || {
+            let dx = MatMut::new(&mut dx, 1, n).expect("a row of n");
+            plan.backward(&params, x_row, dy_row, &mut grads, Some(dx), &mut workspace).expect("it fits");
+        };
+        let best = time_flop(&mut group, BenchmarkId::from_parameter("vjp"), flop, peak, &mut fused);
+        fused();
+        let bytes = 4 * (n + mlp.param_len()) as u128;
+
+        // Vector first: δ is multiplied by each Jacobian.
+        let naive = || gradients(&mlp, black_box(&params), x_row, dy_row, LIMIT, &Native);
+        match naive() {
+            Ok(by_jacobians) => {
+                same("layer gradient", &grads, &by_jacobians.params);
+                same("layer dX", &dx, by_jacobians.dx.data());
+                let id = BenchmarkId::from_parameter("vector times Jacobians");
+                let slow = time_flop(&mut group, id, flop, peak, || {
+                    black_box(naive().expect("it has fitted before"));
+                });
+                compare(best, slow, bytes, by_jacobians.bytes_materialised);
+            }
+            Err(Error::TooLarge { bytes, .. }) => {
+                println!("vector times Jacobians: {} do not fit", mib(bytes))
+            }
+            Err(e) => panic!("{e}"),
+        }
+
+        // Matrix by matrix: diag(g'(z))·∂z/∂W is n × n², 2n⁴ FLOP; beyond n = 256 minutes.
+        let w = mlp.weights(&params, 0).expect("it has one layer");
+        let z = preactivation(&mlp, &params, &x);
+        let full = || {
+            let (by_x, by_w) = layer_full_products(w, &ACTIVATION, black_box(&x), &z, LIMIT, &Native)?;
+            let apply = |jacobian: &nablas::jacobian::Dense<f32>| {
+                let mut product = vec![0.0; jacobian.shape().1];
+                for (i, g) in dy.iter().enumerate() {
+                    product.iter_mut().zip(jacobian.row(i)).for_each(|(p, j)| *p += g * j);
+                }
+                product
+            };
+            Ok::<_, Error>((apply(&by_x), apply(&by_w)))
+        };
+        if n <= 256 {
+            let (dx_full, dw_full) = full().expect("it fits");
+            same("layer dX by full products", &dx_full, &dx);
+            same("layer dW by full products", &dw_full, &grads[..n * n]);
+            let id = BenchmarkId::from_parameter("full products");
+            let slow = time_flop(&mut group, id, flop, peak, || {
+                black_box(full().expect("it has fitted before"));
+            });
+            // The factors, and their two products.
+            let products = 4 * (n * n + n * n * n) as u128;
+            compare(best, slow, bytes, layer_bytes::<f32>(n, n, true) + products);
+        }
+        group.finish();
+    }
+}
+
+/// W·x + b.
+fn preactivation(mlp: &Mlp<f32>, params: &[f32], x: &[f32]) -> Vec<f32> {
+    let w = &params[mlp.weights_range(0).expect("it has one layer")];
+    let b = mlp.bias(params, 0).expect("it has one layer");
+    let dot = |row: &[f32]| row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
+    w.chunks_exact(x.len()).zip(b).map(|(row, b)| dot(row) + b).collect()
+}
+
+/// Prints times and bytes side by side.
+fn compare(fused: Option<Duration>, naive: Option<Duration>, fused_bytes: u128, naive_bytes: u128) {
+    if let (Some(fused), Some(naive)) = (fused, naive) {
+        let ratio = naive.as_secs_f64() / fused.as_secs_f64();
+        let (few, many) = (mib(fused_bytes), mib(naive_bytes));
+        println!("{:24}{ratio:.0} × the time of the VJP; writes {many}, the VJP {few}", "");
+    }
+}
+
+fn mib(bytes: u128) -> String {
+    format!("{:.3} MiB", bytes as f64 / (1 << 20) as f64)
+}
+
+criterion_group!(benches, activation, layer);
+criterion_main!(benches);
