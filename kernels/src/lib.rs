@@ -10,4 +10,7 @@ pub mod cache;
 mod edge;
 pub mod gemm;
 pub mod isa;
+pub mod loss;
 pub mod math;
+pub mod optim;
+pub mod reduce;

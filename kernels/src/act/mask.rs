@@ -30,7 +30,7 @@ pub unsafe fn store_mask<T: Real, I: Lanes<T>>(isa: I, row: *mut u8, j: usize, m
         // SAFETY: column j exists, so its byte does; it is read only if an earlier column wrote it.
         unsafe {
             let byte = row.add(j / 8);
-            let left = if j % 8 == 0 { 0 } else { byte.read() };
+            let left = if j.is_multiple_of(8) { 0 } else { byte.read() };
             byte.write(left | (bits << (j % 8)) as u8);
         }
     }

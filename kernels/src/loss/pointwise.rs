@@ -1,0 +1,136 @@
+//! Losses that are a sum over elements: MSE, L1, Huber, binary cross-entropy.
+
+use crate::{
+    edge::{load, store},
+    isa::{LaneKernel, Lanes},
+    math::Math,
+    reduce::{Sixteen, VIRTUAL_LANES, View, ViewMut, count},
+};
+
+/// A loss of one output and its target.
+pub trait PointLoss<T: Math>: Copy {
+    /// (ℓ(y, t), ∂ℓ/∂y).
+    fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V);
+}
+
+/// (y − t)², without a half; the derivative is 2·(y − t).
+#[derive(Debug, Clone, Copy)]
+pub struct Mse;
+
+impl<T: Math> PointLoss<T> for Mse {
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V) {
+        let r = isa.sub(y, t);
+        (isa.mul(r, r), isa.add(r, r))
+    }
+}
+
+/// |y − t|; the derivative is the sign, 0 at 0.
+#[derive(Debug, Clone, Copy)]
+pub struct L1;
+
+impl<T: Math> PointLoss<T> for L1 {
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V) {
+        let (r, one) = (isa.sub(y, t), isa.splat(T::ONE));
+        // 0 and NaN are their own sign.
+        let sign = isa.select(isa.lt(r, isa.zero()), isa.neg(one), r);
+        (isa.abs(r), isa.select(isa.lt(isa.zero(), r), one, sign))
+    }
+}
+
+/// ½r² for |r| ≤ δ, δ·(|r| − ½δ) beyond, r = y − t; the derivative is r, held within ±δ. Huber 1964.
+#[derive(Debug, Clone, Copy)]
+pub struct Huber<T>(
+    /// δ > 0, where the parabola goes over into lines.
+    pub T,
+);
+
+impl<T: Math> PointLoss<T> for Huber<T> {
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V) {
+        let (delta, half) = (isa.splat(self.0), isa.splat(T::from_f64(0.5)));
+        let r = isa.sub(y, t);
+        let (x, far) = (isa.abs(r), isa.lt(delta, isa.abs(r)));
+        let line = isa.mul(delta, isa.nfma(half, delta, x));
+        let edge = isa.select(isa.lt(r, isa.zero()), isa.neg(delta), delta);
+        (isa.select(far, line, isa.mul(isa.mul(half, r), r)), isa.select(far, edge, r))
+    }
+}
+
+/// −t·ln σ(y) − (1 − t)·ln σ(−y), t in [0, 1]; the derivative is σ(y) − t.
+///
+/// With u = t left of 0 and 1 − t right of it, the value is |y|·u + ln(1 + e^−|y|) and the derivative, but for its
+/// sign, u − σ(−|y|): neither cancels where y is confident and right.
+#[derive(Debug, Clone, Copy)]
+pub struct BceWithLogits;
+
+impl<T: Math> PointLoss<T> for BceWithLogits {
+    #[inline(always)]
+    fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V) {
+        let one = isa.splat(T::ONE);
+        let (x, left) = (isa.abs(y), isa.lt(y, isa.zero()));
+        let e = T::exp(isa, isa.neg(x));
+        let u = isa.select(left, t, isa.sub(one, t));
+        // u = 0 takes nothing of an infinite |y|.
+        let line = isa.select(isa.eq(u, isa.zero()), isa.zero(), isa.mul(x, u));
+        let d = isa.sub(u, isa.div(e, isa.add(one, e)));
+        (isa.add(line, T::log1p(isa, e)), isa.select(left, isa.neg(d), d))
+    }
+}
+
+/// Value and delta of a [`PointLoss`]: row_loss_i = Σ_j ℓ(y_ij, t_ij), delta_ij = scale·∂ℓ/∂y_ij.
+///
+/// Works on as many rows and columns as all sides have; that they have equally many is the caller's to check.
+#[derive(Debug)]
+pub struct Pointwise<'a, T, L> {
+    /// The loss.
+    pub loss: L,
+    /// The outputs.
+    pub y: View<'a, T>,
+    /// The targets.
+    pub target: View<'a, T>,
+    /// What the derivative is multiplied by.
+    pub scale: T,
+    /// The delta.
+    pub delta: ViewMut<'a, T>,
+    /// One value a row.
+    pub row_loss: &'a mut [T],
+}
+
+impl<T: Math, L: PointLoss<T>> LaneKernel for Pointwise<'_, T, L> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let Self { loss, y, target, scale, mut delta, row_loss } = self;
+        debug_assert!(y.rows() == target.rows() && y.rows() == delta.rows() && y.rows() == row_loss.len());
+        debug_assert!(y.cols() == target.cols() && y.cols() == delta.cols());
+        let rows = y.rows().min(target.rows()).min(delta.rows());
+        let cols = y.cols().min(target.cols()).min(delta.cols());
+        let scale = isa.splat(scale);
+        for (i, value) in row_loss.iter_mut().enumerate().take(rows) {
+            let (y, target, delta) = (y.row(i), target.row(i), delta.row(i));
+            let mut sums = Sixteen::new(isa.zero());
+            let mut j = 0;
+            while j < cols {
+                for v in 0..VIRTUAL_LANES / I::LANES {
+                    let at = j + v * I::LANES;
+                    let n = count::<T, I>(at, cols);
+                    if n == 0 {
+                        break;
+                    }
+                    // SAFETY: n elements from `at` are within row i of each side.
+                    unsafe {
+                        let (l, d) = loss.value_d(isa, load(isa, y.add(at), n), load(isa, target.add(at), n));
+                        store(isa, delta.add(at), isa.mul(d, scale), n);
+                        let there = isa.mask_from_bits((1 << n) - 1);
+                        sums.set(v, isa.add(sums.get(v), isa.select(there, l, isa.zero())));
+                    }
+                }
+                j += VIRTUAL_LANES;
+            }
+            *value = sums.sum(isa);
+        }
+    }
+}

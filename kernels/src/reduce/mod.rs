@@ -1,0 +1,18 @@
+//! Reductions: column sums, row softmax, log-sum-exp, sum and maximum of a slice.
+//!
+//! Sums across lanes go through sixteen virtual lanes, whatever the ISA: element `j` is added to lane `j mod 16`,
+//! in ascending order, and the lanes are folded by one tree ([`Sixteen`]).
+
+mod columns;
+mod sixteen;
+mod slice;
+mod softmax;
+mod view;
+
+pub use columns::ColumnSums;
+pub(crate) use sixteen::count;
+pub use sixteen::{Sixteen, VIRTUAL_LANES};
+pub use slice::{Max, Sum};
+pub use softmax::{LogSumExp, Softmax};
+pub(crate) use softmax::{RowShape, row_exponentials};
+pub use view::{View, ViewMut};

@@ -1,0 +1,72 @@
+//! Row-major views with a leading dimension, checked once.
+
+/// Whether a `rows` × `cols` block with leading dimension `ld` lies within `len` elements, its rows apart.
+fn fits(len: usize, ld: usize, rows: usize, cols: usize) -> bool {
+    if rows == 0 || cols == 0 {
+        return true;
+    }
+    let end = (rows - 1).checked_mul(ld).and_then(|last| last.checked_add(cols));
+    end.is_some_and(|end| end <= len) && (rows == 1 || ld >= cols)
+}
+
+/// `rows` × `cols` elements, row `i` starting at `i·ld`.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, T> {
+    data: &'a [T],
+    ld: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a, T> View<'a, T> {
+    /// A view of `data`; `None` if a row would reach past its end or into the next row.
+    pub fn new(data: &'a [T], ld: usize, rows: usize, cols: usize) -> Option<Self> {
+        fits(data.len(), ld, rows, cols).then_some(Self { data, ld, rows, cols })
+    }
+    /// Rows.
+    #[inline(always)]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+    /// Columns.
+    #[inline(always)]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+    /// The start of row `i`: readable for `cols` elements if `i < rows`.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> *const T {
+        self.data.as_ptr().wrapping_add(i.wrapping_mul(self.ld))
+    }
+}
+
+/// `rows` × `cols` elements to be written, row `i` starting at `i·ld`.
+#[derive(Debug)]
+pub struct ViewMut<'a, T> {
+    data: &'a mut [T],
+    ld: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a, T> ViewMut<'a, T> {
+    /// A view of `data`; `None` if a row would reach past its end or into the next row.
+    pub fn new(data: &'a mut [T], ld: usize, rows: usize, cols: usize) -> Option<Self> {
+        fits(data.len(), ld, rows, cols).then_some(Self { data, ld, rows, cols })
+    }
+    /// Rows.
+    #[inline(always)]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+    /// Columns.
+    #[inline(always)]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+    /// The start of row `i`: readable and writable for `cols` elements if `i < rows`.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, i: usize) -> *mut T {
+        self.data.as_mut_ptr().wrapping_add(i.wrapping_mul(self.ld))
+    }
+}
