@@ -10,17 +10,22 @@ extern crate alloc;
 
 pub mod activation;
 pub mod backend;
+mod engine;
 pub mod error;
+pub mod gemm;
 pub mod init;
 pub mod isa;
 pub mod jacobian;
+mod memory;
 pub mod mlp;
+mod parallel;
 pub mod scalar;
 pub mod view;
 
 pub use activation::{Activation, Pointwise};
 pub use backend::{Backend, BackendKind};
 pub use error::{Error, Result, Shape};
+pub use gemm::Gemm;
 pub use init::Init;
 pub use isa::{IsaToken, isa};
 pub use mlp::{LayerSpec, Mlp, MlpBuilder};

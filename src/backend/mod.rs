@@ -6,9 +6,15 @@
 //!   (0 for β = 0), of fma(α·A\[i,k\], B\[k,j\], acc) with α·A\[i,k\] rounded once. The others agree within rounding.
 //! - C cannot overlap A or B: it is borrowed exclusively.
 
+#[cfg(feature = "cblas")]
+pub(crate) mod cblas;
 mod matrixmultiply;
+mod native;
 
+#[cfg(feature = "cblas")]
+pub use self::cblas::Cblas;
 pub use self::matrixmultiply::MatrixMultiply;
+pub use self::native::Native;
 
 use crate::{
     Scalar,

@@ -1,0 +1,148 @@
+//! The plain product, with the caller's scratch: C ← α·A·B + β·C for any strides.
+
+use crate::{
+    Scalar,
+    backend::{check_gemm, scale},
+    engine::{Engine, Product},
+    error::{Error, Result},
+    isa::{IsaToken, isa},
+    parallel::available_threads,
+    view::{MatMut, MatRef},
+};
+use alloc::{vec, vec::Vec};
+use core::marker::PhantomData;
+use nablas_kernels::gemm::{epilogue::Start, pack::Operand};
+
+/// The native GEMM: an ISA and a number of threads.
+///
+/// Each element of C is one chain of fused multiply-adds, k ascending, from β·C (0 for β = 0, C not read), of
+/// fma(α·A\[i,k\], B\[k,j\], acc) with α·A\[i,k\] rounded once. The bits of the result depend on nothing else: not on
+/// threads, strides, blocking or ISA.
+#[derive(Debug, Clone, Copy)]
+pub struct Gemm<T> {
+    engine: Engine,
+    elem: PhantomData<T>,
+}
+
+/// Rows and columns of the block that a C without a unit stride passes through.
+const BLOCK: usize = 192;
+
+pub(crate) fn operand<T>(m: MatRef<'_, T>) -> Operand<T> {
+    Operand { ptr: m.as_ptr(), rs: m.row_stride(), cs: m.col_stride() }
+}
+
+impl<T: Scalar> Gemm<T> {
+    /// On the default ISA and the threads of the pool that the caller is in.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
+    pub fn new() -> Result<Self> {
+        Ok(Self::with(isa()?, available_threads()))
+    }
+
+    /// On an ISA, with at most `threads` threads.
+    pub fn with(isa: IsaToken, threads: usize) -> Self {
+        Self { engine: Engine::new::<T>(isa, threads), elem: PhantomData }
+    }
+
+    /// Elements of scratch for a product of A m×k and B k×n.
+    pub fn scratch_len(&self, m: usize, n: usize, k: usize) -> usize {
+        // Either orientation may be computed, and a C without unit strides takes a block for itself.
+        let (a, b) = (self.engine.scratch_len(m, n, k), self.engine.scratch_len(n, m, k));
+        a.max(b).saturating_add(BLOCK * BLOCK)
+    }
+
+    /// Scratch for a product of A m×k and B k×n.
+    pub fn scratch(&self, m: usize, n: usize, k: usize) -> Vec<T> {
+        vec![T::ZERO; self.scratch_len(m, n, k)]
+    }
+
+    /// C ← α·A·B + β·C, for A m×k, B k×n, C m×n. A C whose rows and columns are both strided passes through a
+    /// block of scratch, which costs time.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes don't agree, [`Error::Length`] if the scratch is too small. C is then
+    /// as it was.
+    pub fn run(
+        &self,
+        alpha: T,
+        a: MatRef<'_, T>,
+        b: MatRef<'_, T>,
+        beta: T,
+        mut c: MatMut<'_, T>,
+        scratch: &mut [T],
+    ) -> Result<()> {
+        let (m, k, n) = check_gemm(&a, &b, &c)?;
+        let needed = self.scratch_len(m, n, k);
+        if scratch.len() < needed {
+            return Err(Error::Length {
+                what: "the scratch of a product",
+                expected: needed,
+                got: scratch.len(),
+            });
+        }
+        if m == 0 || n == 0 {
+            return Ok(());
+        }
+        if k == 0 || alpha == T::ZERO {
+            scale(beta, c);
+            return Ok(());
+        }
+        let start = Start::of_beta(beta);
+        let (rs, cs) = (c.row_stride(), c.col_stride());
+        let (a, b) = (operand(a), operand(b));
+        if cs == 1 || n == 1 && rs != 1 {
+            // A single column needs no unit stride between columns.
+            let p = Product { m, n, k, alpha, a, b, alpha_on_b: false };
+            // SAFETY: the views are valid over their shapes, C is borrowed exclusively, scratch is long enough.
+            unsafe { self.engine.gemm(p, c.as_mut_ptr(), rs as usize, start, scratch.as_mut_ptr()) }
+        } else if rs == 1 || m == 1 {
+            // Cᵀ = Bᵀ·Aᵀ, with α still on A.
+            let p = Product { m: n, n: m, k, alpha, a: b.t(), b: a.t(), alpha_on_b: true };
+            // SAFETY: as above.
+            unsafe { self.engine.gemm(p, c.as_mut_ptr(), cs as usize, start, scratch.as_mut_ptr()) }
+        } else {
+            self.through_blocks((m, n, k), alpha, (a, b), start, c, scratch);
+        }
+        Ok(())
+    }
+
+    /// The product for a C with two strides: block by block in row-major scratch.
+    fn through_blocks(
+        &self,
+        (m, n, k): (usize, usize, usize),
+        alpha: T,
+        (a, b): (Operand<T>, Operand<T>),
+        start: Start<T>,
+        mut c: MatMut<'_, T>,
+        scratch: &mut [T],
+    ) {
+        let (block, scratch) = scratch.split_at_mut(BLOCK * BLOCK);
+        let (rs, cs) = (c.row_stride(), c.col_stride());
+        for i0 in (0..m).step_by(BLOCK) {
+            for j0 in (0..n).step_by(BLOCK) {
+                let (rows, cols) = (BLOCK.min(m - i0), BLOCK.min(n - j0));
+                let at = |i: usize, j: usize| (i0 + i) as isize * rs + (j0 + j) as isize * cs;
+                let c = c.as_mut_ptr();
+                if start != Start::Zero {
+                    for i in 0..rows {
+                        for j in 0..cols {
+                            // SAFETY: (i0 + i, j0 + j) is an element of C.
+                            block[i * BLOCK + j] = unsafe { *c.wrapping_offset(at(i, j)) };
+                        }
+                    }
+                }
+                let (a, b) = (a.at(i0, 0), b.at(0, j0));
+                let p = Product { m: rows, n: cols, k, alpha, a, b, alpha_on_b: false };
+                // SAFETY: the operands are valid over their shapes; the block and the scratch are our own.
+                unsafe { self.engine.gemm(p, block.as_mut_ptr(), BLOCK, start, scratch.as_mut_ptr()) };
+                for i in 0..rows {
+                    for j in 0..cols {
+                        // SAFETY: as above.
+                        unsafe { *c.wrapping_offset(at(i, j)) = block[i * BLOCK + j] };
+                    }
+                }
+            }
+        }
+    }
+}
