@@ -10,11 +10,11 @@ use crate::isa::Lanes;
 pub trait ExpTable: Format {
     /// log₂ e.
     const LOG2_E: Self;
-    /// ln 2, rounded.
+    /// ln 2, rounded down: the rest is positive, and −0 − 0·rest is −0.
     const LN2: Self;
     /// ln 2 less [`LN2`](Self::LN2).
     const LN2_LO: Self;
-    /// eˣ rounds to 0 from here down.
+    /// 4eˣ rounds to 0 from here down.
     const LOWEST: Self;
     /// eˣ overflows from here up, and e^HIGHEST / 2 does not.
     const HIGHEST: Self;
@@ -26,9 +26,9 @@ pub trait ExpTable: Format {
 
 impl ExpTable for f32 {
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
-    const LN2: f32 = core::f32::consts::LN_2;
-    const LN2_LO: f32 = -1.904_654_2e-9;
-    const LOWEST: f32 = -104.0;
+    const LN2: f32 = 0.693_147_123;
+    const LN2_LO: f32 = 5.769_998_88e-8;
+    const LOWEST: f32 = -106.0;
     const HIGHEST: f32 = 89.0;
     const MINUS_ONE: f32 = -20.0;
     const Q: &'static [f32] = &[1.0, 0.49999997, 0.16666539, 0.0416672193, 0.00836718176, 0.00138824328];
@@ -38,7 +38,7 @@ impl ExpTable for f64 {
     const LOG2_E: f64 = core::f64::consts::LOG2_E;
     const LN2: f64 = core::f64::consts::LN_2;
     const LN2_LO: f64 = 2.3190468138462996e-17;
-    const LOWEST: f64 = -746.0;
+    const LOWEST: f64 = -748.0;
     const HIGHEST: f64 = 710.0;
     const MINUS_ONE: f64 = -40.0;
     const Q: &'static [f64] = &[
@@ -56,10 +56,8 @@ impl ExpTable for f64 {
     ];
 }
 
-/// 2⁶⁴ holds the exponentials of [`Scaled`] clear of the denormals; the factor that takes it away.
-const fn unscale() -> f64 {
-    1.0 / 18_446_744_073_709_551_616.0
-}
+/// 2⁶⁴: it keeps the exponentials of the sigmoids clear of the denormals until the last operation.
+pub(super) const LIFT: f64 = 18_446_744_073_709_551_616.0;
 
 /// (n + magic, r) with x = n·ln 2 + r. The low bits of the first are those of n plus those of `magic`.
 #[inline(always)]
@@ -98,46 +96,9 @@ pub(super) fn expm1<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     // 2ⁿ⁻¹, since 2ⁿ may overflow where the result does not.
     let magic = T::MAGIC + T::BIAS - T::ONE;
     let (t, r) = reduce(isa, x, magic);
-    let rq = isa.mul(r, horner(isa, r, T::Q));
+    let q = horner(isa, r, T::Q);
     let s = power(isa, isa.to_bits(t));
-    let y = isa.fma(rq, s, isa.sub(s, isa.splat(T::from_f64(0.5))));
+    let y = isa.fma(isa.mul(r, s), q, isa.sub(s, isa.splat(T::from_f64(0.5))));
     // n = 0: r·q itself, which keeps −0 and the last bit of a denormal.
-    isa.select(isa.eq(t, isa.splat(magic)), rq, isa.add(y, y))
-}
-
-/// eˣ for x ≤ 0 in the parts that the sigmoids need.
-pub(super) struct Scaled<V> {
-    /// eʳ − 1.
-    rq: V,
-    /// 2⁶⁴·2ⁿ.
-    s: V,
-}
-
-impl<V: Copy> Scaled<V> {
-    /// Reduces x ≤ 0.
-    #[inline(always)]
-    pub(super) fn new<T: ExpTable, I: Lanes<T, V = V>>(isa: I, x: V) -> Self {
-        let x = at_least(isa, x, T::LOWEST);
-        let (t, r) = reduce(isa, x, T::MAGIC + T::BIAS + T::from_f64(64.0));
-        Self { rq: isa.mul(r, horner(isa, r, T::Q)), s: power(isa, isa.to_bits(t)) }
-    }
-
-    /// 2⁶⁴·eˣ.
-    #[inline(always)]
-    pub(super) fn scaled<T: ExpTable, I: Lanes<T, V = V>>(&self, isa: I) -> V {
-        isa.mul(isa.add(self.rq, isa.splat(T::ONE)), self.s)
-    }
-
-    /// 1 − eˣ, without cancellation.
-    #[inline(always)]
-    pub(super) fn one_minus<T: ExpTable, I: Lanes<T, V = V>>(&self, isa: I) -> V {
-        let s = isa.mul(self.s, isa.splat(T::from_f64(unscale())));
-        isa.nfma(self.rq, s, isa.sub(isa.splat(T::ONE), s))
-    }
-
-    /// Takes 2⁶⁴ away: one rounding, to a denormal where it must be.
-    #[inline(always)]
-    pub(super) fn unscale<T: ExpTable, I: Lanes<T, V = V>>(isa: I, v: V) -> V {
-        isa.mul(v, isa.splat(T::from_f64(unscale())))
-    }
+    isa.select(isa.eq(t, isa.splat(magic)), isa.mul(r, q), isa.add(y, y))
 }

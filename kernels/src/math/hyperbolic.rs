@@ -1,20 +1,29 @@
 //! tanh x and its derivative.
 //!
-//! With e = e^(−2|x|), tanh |x| = (1 − e)/(2 − (1 − e)), and since 1 + tanh |x| = 2/(1 + e),
-//! 1 − tanh² x = 4e/(1 + e)² = e·(1 + tanh |x|)²: one division for both, and nothing cancels.
+//! With e = e^(−2|x|), tanh |x| = (1 − e)/(1 + e), and since 1 + tanh |x| = 2/(1 + e),
+//! 1 − tanh² x = 4e/(1 + e)² = e·(1 + tanh |x|)²: one division for both. With e = 2ⁿ·(1 + r·q), the numerator
+//! is
+//! (1 − 2ⁿ) − 2ⁿr·q and the denominator (1 + 2ⁿ) + 2ⁿr·q. Nothing cancels.
 
 use super::{
-    exp::{ExpTable, Scaled},
-    format::{flip, sign},
+    exp::{ExpTable, LIFT, power, reduce},
+    format::{at_least, flip, horner, sign},
 };
 use crate::isa::Lanes;
 
-/// (tanh |x|, the parts of e).
+/// (tanh |x|, 2⁶⁴·e).
 #[inline(always)]
-fn magnitude<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, Scaled<I::V>) {
-    let e = Scaled::new(isa, isa.mul(isa.abs(x), isa.splat(T::from_f64(-2.0))));
-    let m = e.one_minus(isa);
-    (isa.div(m, isa.sub(isa.splat(T::from_f64(2.0)), m)), e)
+fn magnitude<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+    let one = isa.splat(T::ONE);
+    let y = at_least(isa, isa.mul(isa.abs(x), isa.splat(T::from_f64(-2.0))), T::LOWEST);
+    let (t, r) = reduce(isa, y, T::MAGIC + T::BIAS + T::from_f64(64.0));
+    let q = horner(isa, r, T::Q);
+    let lifted = power(isa, isa.to_bits(t));
+    let s = isa.mul(lifted, isa.splat(T::from_f64(1.0 / LIFT)));
+    let rs = isa.mul(r, s);
+    let numerator = isa.nfma(rs, q, isa.sub(one, s));
+    let denominator = isa.fma(rs, q, isa.add(one, s));
+    (isa.div(numerator, denominator), isa.fma(isa.mul(r, lifted), q, lifted))
 }
 
 /// tanh x.
@@ -28,6 +37,7 @@ pub(super) fn tanh<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
 pub(super) fn tanh_d<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let (t, e) = magnitude(isa, x);
     let p = isa.add(t, isa.splat(T::ONE));
-    let d = isa.mul(isa.mul(e.scaled(isa), p), p);
-    (flip(isa, t, sign(isa, x)), Scaled::unscale(isa, d))
+    // The last product alone can be denormal.
+    let d = isa.mul(isa.mul(isa.mul(p, p), e), isa.splat(T::from_f64(1.0 / LIFT)));
+    (flip(isa, t, sign(isa, x)), d)
 }

@@ -1,18 +1,31 @@
 //! σ(x) = 1/(1 + e⁻ˣ) and its derivative.
 //!
-//! With e = e^(−|x|), m = e/(1 + e) = σ(−|x|) is at most ½, so 1 − m = σ(|x|) and m·(1 − m) = σ'(x) do not
-//! cancel, however far out x is.
+//! m = 1/(1 + e^|x|) = σ(−|x|) is at most ½, so 1 − m = σ(|x|) and m·(1 − m) = σ'(x) do not cancel, however
+//! far out x is. One step of Newton's iteration takes away the rounding errors of the sum and the quotient.
 
-use super::exp::{ExpTable, Scaled};
+use super::{
+    exp::{ExpTable, LIFT, power, reduce},
+    format::{at_most, horner},
+};
 use crate::isa::Lanes;
 
 /// (σ(−|x|), σ(|x|)).
 #[inline(always)]
 fn both<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let one = isa.splat(T::ONE);
-    let e = Scaled::new(isa, isa.neg(isa.abs(x)));
-    let e = Scaled::unscale(isa, e.scaled(isa));
-    let m = isa.div(e, isa.add(one, e));
+    let lowered = isa.splat(T::from_f64(1.0 / LIFT));
+    let (t, r) =
+        reduce(isa, at_most(isa, isa.abs(x), T::ZERO - T::LOWEST), T::MAGIC + T::BIAS - T::from_f64(64.0));
+    let q = horner(isa, r, T::Q);
+
+    // d + lost = (1 + e^|x|)/2⁶⁴
+    let s = power(isa, isa.to_bits(t));
+    let rs = isa.mul(r, s);
+    let d = isa.fma(rs, q, isa.add(s, lowered));
+    let lost = isa.fma(rs, q, isa.add(isa.sub(s, d), lowered));
+    let m = isa.div(one, d);
+    let m = isa.fma(m, isa.nfma(lost, m, isa.nfma(d, m, one)), m);
+    let m = isa.mul(m, lowered);
     (m, isa.sub(one, m))
 }
 

@@ -16,7 +16,7 @@ pub trait TrigTable: Format {
     const NEAR: Self;
     /// 2/π.
     const TWO_OVER_PI: Self;
-    /// π/2 in three parts, each the rest rounded.
+    /// π/2 in three parts; the second is not negative, so that −0 − 0·b is −0.
     const HALF_PI: [Self; 3];
     /// (r − sin r)/r³ by powers of r².
     const SIN: &'static [Self];
@@ -27,7 +27,7 @@ pub trait TrigTable: Format {
 impl TrigTable for f32 {
     const NEAR: f32 = 131_072.0;
     const TWO_OVER_PI: f32 = core::f32::consts::FRAC_2_PI;
-    const HALF_PI: [f32; 3] = [core::f32::consts::FRAC_PI_2, -4.371_139e-8, -1.715_124_5e-15];
+    const HALF_PI: [f32; 3] = [1.570_796_25, 7.549_790_13e-8, -1.715_124_51e-15];
     const SIN: &'static [f32] = &[0.166666538, -0.00833210628, 0.000195078537];
     const COS: &'static [f32] = &[-0.5, 0.0416666456, -0.00138872978, 2.44300882e-5];
 }
@@ -67,7 +67,7 @@ struct Reduced<V> {
 }
 
 /// The quick reduction: exact in the first step, since both terms are multiples of a unit that leaves the
-/// difference within the format; the second step's rounding error is kept in `lo`.
+/// difference within the format; so is the second, but for the rounding errors kept in `lo`.
 #[inline(always)]
 fn near<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> Reduced<I::V> {
     let [a, b, c] = T::HALF_PI;
@@ -75,7 +75,8 @@ fn near<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> Reduced<I::V> {
     let t = isa.fma(x, isa.splat(T::TWO_OVER_PI), magic);
     let n = isa.sub(t, magic);
     let first = isa.nfma(n, isa.splat(a), x);
-    let hi = isa.nfma(n, isa.splat(b), first);
+    let second = isa.mul(n, isa.splat(b));
+    let hi = isa.sub(first, second);
     let lo = isa.fma(n, isa.splat(b), isa.sub(hi, first));
     Reduced { n: t, hi, lo: isa.fma(n, isa.splat(c), lo) }
 }
@@ -112,12 +113,11 @@ pub(super) fn sin_cos<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V
     }
     let Reduced { n, hi, lo } = r;
 
-    // sin(hi − lo) = hi − (hi³·S + lo); cos(hi − lo) = 1 + z·C(z), z = (hi − lo)². The signs are such that
-    // −0 comes out of −0.
+    // sin(hi − lo) = hi − (hi³·S + lo), cos(hi − lo) = 1 + hi·(hi·C + lo), S and C by powers of hi². The
+    // signs are such that −0 comes out of −0.
     let z = isa.mul(hi, hi);
     let s = isa.sub(hi, isa.fma(isa.mul(hi, z), horner(isa, z, T::SIN), lo));
-    let z = isa.nfma(hi, isa.add(lo, lo), z);
-    let c = isa.fma(z, horner(isa, z, T::COS), isa.splat(T::ONE));
+    let c = isa.fma(hi, isa.fma(hi, horner(isa, z, T::COS), lo), isa.splat(T::ONE));
 
     let n = isa.to_bits(n);
     let unit = isa.splat_u(T::UNIT);
