@@ -94,6 +94,12 @@ impl Layout {
     fn rows_contiguous(&self) -> bool {
         self.col_stride == 1 || self.cols <= 1
     }
+
+    /// The number of elements if all are adjacent, row by row. `None` for a matrix of none: its pointer may be any.
+    fn contiguous(&self) -> Option<usize> {
+        let rows_adjacent = self.rows <= 1 || isize::try_from(self.cols) == Ok(self.row_stride);
+        (!self.is_empty() && self.rows_contiguous() && rows_adjacent).then(|| self.rows * self.cols)
+    }
 }
 
 fn gcd(a: usize, b: usize) -> usize {
@@ -222,6 +228,12 @@ impl<'a, T> MatRef<'a, T> {
         })
     }
 
+    /// All elements, row by row, where they are adjacent.
+    pub fn as_slice(self) -> Option<&'a [T]> {
+        // SAFETY: the rows are adjacent, each contiguous, and readable for 'a; their lengths' sum is a size.
+        self.layout.contiguous().map(|len| unsafe { core::slice::from_raw_parts(self.ptr, len) })
+    }
+
     /// Element (i, j), where the matrix has it.
     pub fn get(self, i: usize, j: usize) -> Option<&'a T> {
         if i >= self.layout.rows || j >= self.layout.cols {
@@ -337,6 +349,13 @@ impl<'a, T> MatMut<'a, T> {
         Some(unsafe {
             core::slice::from_raw_parts_mut(self.ptr.offset(self.layout.offset(i, 0)), self.layout.cols)
         })
+    }
+
+    /// All elements, row by row, where they are adjacent.
+    pub fn as_slice_mut(&mut self) -> Option<&mut [T]> {
+        // SAFETY: the rows are adjacent, each contiguous, and this borrow of them is the only one; their lengths' sum
+        // is a size.
+        self.layout.contiguous().map(|len| unsafe { core::slice::from_raw_parts_mut(self.ptr, len) })
     }
 
     /// Element (i, j), where the matrix has it.

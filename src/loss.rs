@@ -1,0 +1,321 @@
+//! Losses: the value and the delta ∂L/∂A_L, in one pass.
+//!
+//! Each row's loss and delta depend on that row alone. The value is the sum of the row losses by a fixed tree
+//! ([`Fold`]), in `f64`: it depends on the number of rows, never on threads or tiles.
+
+use crate::{
+    Scalar,
+    error::{Error, Result, check_len, check_shape},
+    isa::IsaToken,
+    view::{MatMut, MatRef},
+};
+use alloc::vec;
+use core::ops::Range;
+use nablas_kernels::{
+    loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
+    reduce::{View, ViewMut},
+};
+
+/// The losses, of outputs y (B×n) and targets t.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LossKind<T> {
+    /// (y − t)², without a half.
+    Mse,
+    /// |y − t|; the delta at 0 is 0.
+    L1,
+    /// ½r² for |r| ≤ δ, δ·(|r| − ½δ) beyond, r = y − t (Huber 1964). δ is finite and above 0.
+    Huber(T),
+    /// −t·ln σ(y) − (1 − t)·ln(1 − σ(y)): y are logits, t in \[0, 1\].
+    BceWithLogits,
+    /// −Σ_j t_j·ln softmax(y)_j, a row: y are logits, t probabilities or a class.
+    SoftmaxCrossEntropy,
+}
+
+impl<T> LossKind<T> {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mse => "mse",
+            Self::L1 => "l1",
+            Self::Huber(_) => "huber",
+            Self::BceWithLogits => "bce_with_logits",
+            Self::SoftmaxCrossEntropy => "softmax_cross_entropy",
+        }
+    }
+}
+
+/// How the losses of the elements or rows become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their sum.
+    Sum,
+    /// Their mean: over all B·n elements, or for [`LossKind::SoftmaxCrossEntropy`] over the B rows; 0 of none.
+    Mean,
+}
+
+/// A loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loss<T> {
+    /// Of an element or a row.
+    pub kind: LossKind<T>,
+    /// Of all of them.
+    pub reduction: Reduction,
+}
+
+/// What the outputs should be.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a, T> {
+    /// A value for each output, B×n.
+    Values(MatRef<'a, T>),
+    /// A class below n for each row, for [`LossKind::SoftmaxCrossEntropy`].
+    Classes(&'a [u32]),
+}
+
+impl<T> Targets<'_, T> {
+    /// The targets of a block of rows.
+    pub(crate) fn rows(&self, range: Range<usize>) -> Result<Self> {
+        match self {
+            Self::Values(t) => Ok(Self::Values(t.rows(range)?)),
+            Self::Classes(c) => {
+                let Range { start, end } = range;
+                let out = Error::Range { what: "rows", start, end, len: c.len() };
+                c.get(start..end).map(Self::Classes).ok_or(out)
+            }
+        }
+    }
+}
+
+impl<T: Scalar> Loss<T> {
+    /// A loss.
+    pub fn new(kind: LossKind<T>, reduction: Reduction) -> Self {
+        Self { kind, reduction }
+    }
+
+    /// The loss of the outputs; `delta` becomes ∂L/∂y. Rows are contiguous. Nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Length`] or [`Error::Stride`] for operands that don't fit, [`Error::Class`] for a
+    /// class that there is no output for, [`Error::Targets`] for targets of another kind than the loss takes,
+    /// [`Error::Parameter`] for a bad δ. The delta is then as it was.
+    pub fn value_and_delta(
+        &self,
+        isa: IsaToken,
+        y: MatRef<'_, T>,
+        targets: Targets<'_, T>,
+        mut delta: MatMut<'_, T>,
+    ) -> Result<T> {
+        let (batch, cols) = y.shape();
+        self.check(batch, cols, &targets)?;
+        check_shape("the delta of a loss", y.shape(), delta.shape())?;
+        check_rows("the outputs' column stride", y)?;
+        check_rows("the delta's column stride", delta.as_ref())?;
+        let scale = self.scale(batch, cols);
+        let mut fold = Fold::default();
+        for start in (0..batch).step_by(BLOCK) {
+            let block = start..batch.min(start + BLOCK);
+            let mut losses = [T::ZERO; BLOCK];
+            let losses = &mut losses[..block.len()];
+            let delta = delta.reborrow().rows(block.clone())?;
+            self.rows(isa, y.rows(block.clone())?, targets.rows(block)?, scale, delta, losses)?;
+            losses.iter().for_each(|loss| fold.add(*loss));
+        }
+        Ok(self.value_of(fold, batch, cols))
+    }
+
+    /// The loss of the outputs. Rows are contiguous. One row is allocated.
+    ///
+    /// # Errors
+    /// As [`value_and_delta`](Self::value_and_delta).
+    pub fn value(&self, isa: IsaToken, y: MatRef<'_, T>, targets: Targets<'_, T>) -> Result<T> {
+        let (batch, cols) = y.shape();
+        self.check(batch, cols, &targets)?;
+        check_rows("the outputs' column stride", y)?;
+        let mut delta = vec![T::ZERO; cols];
+        let mut fold = Fold::default();
+        for i in 0..batch {
+            let (mut loss, delta) = ([T::ZERO], MatMut::new(&mut delta, 1, cols)?);
+            self.rows(isa, y.rows(i..i + 1)?, targets.rows(i..i + 1)?, T::ONE, delta, &mut loss)?;
+            fold.add(loss[0]);
+        }
+        Ok(self.value_of(fold, batch, cols))
+    }
+
+    /// Refuses targets that don't fit outputs of `batch` rows and `cols` columns: all that [`rows`](Self::rows) needs
+    /// of them.
+    pub(crate) fn check(&self, batch: usize, cols: usize, targets: &Targets<'_, T>) -> Result<()> {
+        if let LossKind::Huber(d) = self.kind
+            && !(d.finite() && d > T::ZERO)
+        {
+            let expected = "a finite number above 0";
+            return Err(Error::Parameter { what: "δ of the Huber loss", expected, got: d.to_f64() });
+        }
+        match (targets, self.kind) {
+            (Targets::Values(t), _) => {
+                check_shape("the targets", (batch, cols), t.shape())?;
+                check_rows("the targets' column stride", *t)
+            }
+            (Targets::Classes(classes), LossKind::SoftmaxCrossEntropy) => {
+                check_len("the target classes", batch, classes.len())?;
+                let bad =
+                    classes.iter().enumerate().find(|(_, c)| usize::try_from(**c).is_ok_and(|c| c >= cols));
+                bad.map_or(Ok(()), |(row, class)| Err(Error::Class { row, class: *class, classes: cols }))
+            }
+            (Targets::Classes(_), kind) => {
+                Err(Error::Targets { loss: kind.name(), expected: "values, one for each output" })
+            }
+        }
+    }
+
+    /// What the deltas are multiplied by.
+    pub(crate) fn scale(&self, batch: usize, cols: usize) -> T {
+        T::from_f64(1.0 / self.divisor(batch, cols))
+    }
+
+    /// The value, from all row losses.
+    pub(crate) fn value_of(&self, fold: Fold, batch: usize, cols: usize) -> T {
+        T::from_f64(fold.sum() / self.divisor(batch, cols))
+    }
+
+    /// The number that a mean divides by; 1 for a sum, and for a mean of nothing.
+    fn divisor(&self, batch: usize, cols: usize) -> f64 {
+        match (self.reduction, self.kind) {
+            (Reduction::Sum, _) => 1.0,
+            (Reduction::Mean, LossKind::SoftmaxCrossEntropy) => batch.max(1) as f64,
+            (Reduction::Mean, _) => (batch as f64 * cols as f64).max(1.0),
+        }
+    }
+
+    /// The deltas, times `scale`, and the row losses, not scaled, of a block of rows that [`check`](Self::check) has
+    /// passed. Nothing is allocated; each row gets the same bits in any block.
+    ///
+    /// # Errors
+    /// If the block's operands don't have equally many contiguous rows and columns.
+    pub(crate) fn rows(
+        &self,
+        isa: IsaToken,
+        y: MatRef<'_, T>,
+        targets: Targets<'_, T>,
+        scale: T,
+        mut delta: MatMut<'_, T>,
+        losses: &mut [T],
+    ) -> Result<()> {
+        let (rows, cols) = y.shape();
+        check_shape("the delta of a loss", (rows, cols), delta.shape())?;
+        check_len("the row losses", rows, losses.len())?;
+        if y.is_empty() {
+            losses.fill(T::ZERO);
+            return Ok(());
+        }
+        if let (Some(y), Some(t), Some(delta)) = (y.as_slice(), whole(targets), delta.as_slice_mut()) {
+            return self.block(isa, cols, y, t, scale, delta, losses);
+        }
+        let stride =
+            |got| Error::Stride { what: "a loss's column stride", expected: "adjacent columns", got };
+        for (i, loss) in losses.iter_mut().enumerate() {
+            let strides = (y.col_stride(), delta.col_stride());
+            let t = whole(targets.rows(i..i + 1)?).ok_or(stride(0))?;
+            let (y, delta) = (y.row(i).ok_or(stride(strides.0))?, delta.row_mut(i).ok_or(stride(strides.1))?);
+            self.block(isa, cols, y, t, scale, delta, core::slice::from_mut(loss))?;
+        }
+        Ok(())
+    }
+
+    /// [`rows`](Self::rows) of contiguous operands.
+    fn block(
+        &self,
+        isa: IsaToken,
+        cols: usize,
+        y: &[T],
+        targets: Whole<'_, T>,
+        scale: T,
+        delta: &mut [T],
+        row_loss: &mut [T],
+    ) -> Result<()> {
+        let rows = row_loss.len();
+        let short = Error::Length { what: "the outputs of a loss", expected: rows * cols, got: y.len() };
+        let y = View::new(y, cols, rows, cols).ok_or(short.clone())?;
+        let delta = ViewMut::new(delta, cols, rows, cols).ok_or(short.clone())?;
+        let target = match targets {
+            Whole::Values(t) => View::new(t, cols, rows, cols).ok_or(short)?,
+            Whole::Classes(class) => {
+                isa.run(ClassCrossEntropy { y, class, scale, delta, row_loss });
+                return Ok(());
+            }
+        };
+        match self.kind {
+            LossKind::Mse => isa.run(Pointwise { loss: Mse, y, target, scale, delta, row_loss }),
+            LossKind::L1 => isa.run(Pointwise { loss: L1, y, target, scale, delta, row_loss }),
+            LossKind::Huber(d) => isa.run(Pointwise { loss: Huber(d), y, target, scale, delta, row_loss }),
+            LossKind::BceWithLogits => {
+                isa.run(Pointwise { loss: BceWithLogits, y, target, scale, delta, row_loss });
+            }
+            LossKind::SoftmaxCrossEntropy => isa.run(CrossEntropy { y, target, scale, delta, row_loss }),
+        }
+        Ok(())
+    }
+}
+
+/// Rows in a block of [`Loss::value_and_delta`]; the value does not depend on it.
+const BLOCK: usize = 64;
+
+/// Targets without gaps.
+enum Whole<'a, T> {
+    Values(&'a [T]),
+    Classes(&'a [u32]),
+}
+
+/// The targets, if they have no gaps.
+fn whole<T>(targets: Targets<'_, T>) -> Option<Whole<'_, T>> {
+    match targets {
+        Targets::Values(t) => t.as_slice().map(Whole::Values),
+        Targets::Classes(c) => Some(Whole::Classes(c)),
+    }
+}
+
+/// Refuses a matrix whose rows are not contiguous.
+fn check_rows<T>(what: &'static str, m: MatRef<'_, T>) -> Result<()> {
+    if m.rows_contiguous() {
+        return Ok(());
+    }
+    Err(Error::Stride { what, expected: "1 (contiguous rows)", got: m.col_stride() })
+}
+
+/// A sum by pairs, in `f64`, of numbers that come one by one.
+///
+/// The first two are added, the next two, then the two sums, and so on: a complete binary tree over each power of
+/// two in the count's binary form, largest first; these are added from the smallest up. The tree depends on the count
+/// alone, and its error grows with the logarithm of the count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fold {
+    /// Sums of 2^i numbers, where bit i of `count` is set.
+    partial: [f64; usize::BITS as usize],
+    count: usize,
+}
+
+impl Default for Fold {
+    fn default() -> Self {
+        Self { partial: [0.0; usize::BITS as usize], count: 0 }
+    }
+}
+
+impl Fold {
+    /// Takes the next number.
+    pub(crate) fn add<T: Scalar>(&mut self, x: T) {
+        let mut sum = x.to_f64();
+        let full = self.count.trailing_ones() as usize;
+        for left in &self.partial[..full] {
+            sum += left;
+        }
+        // A count of all ones is more numbers than memory holds.
+        if let Some(place) = self.partial.get_mut(full) {
+            *place = sum;
+        }
+        self.count = self.count.wrapping_add(1);
+    }
+
+    /// The sum.
+    pub(crate) fn sum(&self) -> f64 {
+        let set = self.partial.iter().enumerate().filter(|(i, _)| self.count >> i & 1 == 1);
+        set.map(|(_, sum)| *sum).reduce(|right, left| left + right).unwrap_or(0.0)
+    }
+}
