@@ -1,16 +1,18 @@
 //! Every BLAS backend against a plain triple loop in f64: sizes at the edges, any strides, α and β, specials.
 
 use nablas::{
-    Backend, Error, MatMut, MatRef, Result, Scalar,
-    backend::{self, MatrixMultiply},
+    Backend, Error, IsaToken, MatMut, MatRef, Result, Scalar,
+    backend::{self, MatrixMultiply, Native},
 };
 
 fn backends<T: Scalar>() -> Vec<Box<dyn Backend<T>>> {
-    vec![
+    let foreign: [Box<dyn Backend<T>>; _] = [
         Box::new(MatrixMultiply),
         #[cfg(feature = "cblas")]
         Box::new(backend::Cblas),
-    ]
+    ];
+    let native = IsaToken::available().map(|isa| Box::new(Native::new(isa)) as Box<dyn Backend<T>>);
+    foreign.into_iter().chain(native).collect()
 }
 
 /// Numbers in (−1, 1) with no pattern that a transposed or shifted operand would share.
@@ -115,6 +117,34 @@ fn views_that_run_backwards_or_repeat_a_row_are_read_right() -> Result<()> {
         for i in 0..3 {
             let expected: f64 = (0..4).map(|p| a[11 - 4 * i - p] * b[p]).sum();
             assert!((c[2 * i] - expected).abs() < 1e-14 && c[2 * i] == c[2 * i + 1], "{}", backend.name());
+        }
+    }
+    Ok(())
+}
+
+/// The native contract: one chain of fused multiply-adds, k ascending, from β·C, with α·A rounded once.
+#[test]
+fn native_products_are_one_chain_of_fma_to_the_bit() -> Result<()> {
+    for isa in IsaToken::available() {
+        for (m, k, n) in [(1, 5, 3), (7, 33, 19), (13, 700, 65), (200, 9, 40)] {
+            for (alpha, beta) in [(1.0f32, 0.0f32), (0.3, 0.0), (-0.7, 1.0), (1.0, 0.6)] {
+                let (a, b) = (numbers::<f32>(m * k, 6), numbers::<f32>(k * n, 7));
+                let before = numbers::<f32>(m * n, 8);
+                let mut c = before.clone();
+                let (a_view, b_view) = (MatRef::new(&a, m, k)?, MatRef::new(&b, k, n)?);
+                Native::new(isa).gemm(alpha, a_view, b_view, beta, MatMut::new(&mut c, m, n)?)?;
+                for (at, got) in c.into_iter().enumerate() {
+                    let (i, j) = (at / n, at % n);
+                    let start = if beta == 0.0 { 0.0 } else { beta * before[at] };
+                    let chain =
+                        (0..k).fold(start, |sum, p| (alpha * a[i * k + p]).mul_add(b[p * n + j], sum));
+                    assert_eq!(
+                        got.to_bits(),
+                        chain.to_bits(),
+                        "{isa:?} {m}×{k}×{n} ({i}, {j}): {got} for {chain}"
+                    );
+                }
+            }
         }
     }
     Ok(())
