@@ -16,7 +16,7 @@ use common::{
     peers::Peer,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
-use nablas::{Backend, MatMut, MatRef, backend::Native};
+use nablas::{Gemm, MatMut, MatRef};
 use std::time::Duration;
 
 /// (m, n, k), A and B row-major.
@@ -53,17 +53,20 @@ fn gemm(c: &mut Criterion) {
         let (mut product, mut reference) = (vec![0.0; m * n], vec![0.0; m * n]);
         let a = MatRef::new(&a, m, k).expect("A is m×k");
         let b = MatRef::new(&b, k, n).expect("B is k×n");
-        native(a, b, view(&mut reference, m, n));
-        time_flop(&mut group, BenchmarkId::new("nablas", 1), flop, peak_one, || {
-            native(a, b, view(&mut product, m, n));
-        });
-        for peer in Peer::ALL {
-            let mut threads = vec![1, all];
-            threads.dedup();
-            for t in threads {
+        let mut threads = vec![1, all];
+        threads.dedup();
+        for t in threads {
+            let peak = if t == 1 { peak_one } else { peak_all };
+            let gemm = Gemm::with(isa, t);
+            let mut scratch = gemm.scratch(m, n, k);
+            let mut multiply = |c: &mut [f32]| {
+                gemm.run(1.0, a, b, 0.0, view(c, m, n), &mut scratch).expect("the shapes agree");
+            };
+            multiply(&mut reference);
+            time_flop(&mut group, BenchmarkId::new("nablas", t), flop, peak, || multiply(&mut product));
+            for peer in Peer::ALL {
                 peer.product(t, a, b, view(&mut product, m, n));
                 same(peer.name(), &product, &reference);
-                let peak = if t == 1 { peak_one } else { peak_all };
                 time_flop(&mut group, BenchmarkId::new(peer.name(), t), flop, peak, || {
                     peer.product(t, a, b, view(&mut product, m, n));
                 });
@@ -71,10 +74,6 @@ fn gemm(c: &mut Criterion) {
         }
         group.finish();
     }
-}
-
-fn native(a: MatRef<'_, f32>, b: MatRef<'_, f32>, c: MatMut<'_, f32>) {
-    Native.gemm(1.0, a, b, 0.0, c).expect("the shapes agree");
 }
 
 fn view(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {

@@ -58,7 +58,7 @@ fn step(c: &mut Criterion, workload: &Workload, threads: usize, peak: f64) {
         let options =
             PlanOptions { max_batch: batch, threads: Some(threads), backend, ..PlanOptions::default() };
         let plan = Plan::new(&mlp, &options).expect("the network can be planned");
-        let mut workspace = plan.workspace();
+        let mut workspace = plan.workspace().expect("there is memory");
         let Operands { params, x, dy } = &operands;
         let x = MatRef::new(x, batch, mlp.inputs()).expect("X is [B, n_0]");
         let dy = MatRef::new(dy, batch, mlp.outputs()).expect("∂L/∂A_L is [B, n_L]");

@@ -35,6 +35,7 @@ fn activation(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
     let peak = peak::<f32>(isa, 1);
     say_peak(&format!("{}, f32, 1 thread", isa.name()), peak);
+    let blas = Native::new(isa);
     for &n in sizes() {
         let mut group = c.benchmark_group(format!("vs_jacobian/activation/{n}"));
         group
@@ -44,7 +45,7 @@ fn activation(c: &mut Criterion) {
         let (z, g) = (uniform(n, 1), uniform(n, 2));
         let mut out = vec![0.0; n];
         let mut fused = || ACTIVATION.vjp_on(isa, black_box(&z), &g, &mut out).expect("equally long");
-        let naive = || activation_vjp_naive(&ACTIVATION, black_box(&z), &g, LIMIT, &Native).expect("it fits");
+        let naive = || activation_vjp_naive(&ACTIVATION, black_box(&z), &g, LIMIT, &blas).expect("it fits");
         fused();
         let through = naive();
         // One product an element.
@@ -64,6 +65,7 @@ fn activation(c: &mut Criterion) {
 fn layer(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
     let peak = peak::<f32>(isa, 1);
+    let blas = Native::new(isa);
     for &n in sizes() {
         let mut group = c.benchmark_group(format!("vs_jacobian/layer/{n}"));
         group
@@ -79,9 +81,8 @@ fn layer(c: &mut Criterion) {
         // Products of δ with W and with x: dX, dW.
         let flop = 4 * (n * n) as u64;
 
-        let options = PlanOptions { max_batch: 1, threads: Some(1), ..PlanOptions::default() };
-        let plan = Plan::new(&mlp, &options).expect("the layer can be planned");
-        let mut workspace = plan.workspace();
+        let plan = Plan::new(&mlp, &PlanOptions::new(1).threads(1)).expect("the layer can be planned");
+        let mut workspace = plan.workspace().expect("there is memory");
         let mut grads = vec![0.0; mlp.param_len()];
         let mut dx = vec![0.0; n];
         let mut y = vec![0.0; n];
@@ -96,7 +97,7 @@ fn layer(c: &mut Criterion) {
         let bytes = 4 * (n + mlp.param_len()) as u128;
 
         // Vector first: δ is multiplied by each Jacobian.
-        let naive = || gradients(&mlp, black_box(&params), x_row, dy_row, LIMIT, &Native);
+        let naive = || gradients(&mlp, black_box(&params), x_row, dy_row, LIMIT, &blas);
         match naive() {
             Ok(by_jacobians) => {
                 same("layer gradient", &grads, &by_jacobians.params);
@@ -117,7 +118,7 @@ fn layer(c: &mut Criterion) {
         let w = mlp.weights(&params, 0).expect("it has one layer");
         let z = preactivation(&mlp, &params, &x);
         let full = || {
-            let (by_x, by_w) = layer_full_products(w, &ACTIVATION, black_box(&x), &z, LIMIT, &Native)?;
+            let (by_x, by_w) = layer_full_products(w, &ACTIVATION, black_box(&x), &z, LIMIT, &blas)?;
             let apply = |jacobian: &nablas::jacobian::Dense<f32>| {
                 let mut product = vec![0.0; jacobian.shape().1];
                 for (i, g) in dy.iter().enumerate() {
