@@ -5,7 +5,7 @@
 
 use super::{
     exp::{ExpTable, power, reduce},
-    format::{at_most, flip, horner, sign},
+    format::{at_most, flip, polynomial, sign},
 };
 use crate::isa::Lanes;
 
@@ -78,10 +78,10 @@ impl ErfTable for f64 {
 pub(super) fn erf<T: ErfTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     let one = isa.splat(T::ONE);
     let a = at_most(isa, isa.abs(x), T::SATURATED);
-    let near = isa.fma(a, horner(isa, isa.mul(a, a), T::NEAR), a);
+    let near = isa.fma(a, polynomial(isa, isa.mul(a, a), T::NEAR), a);
 
-    let (t, r) = reduce(isa, horner(isa, a, T::FAR), T::MAGIC + T::BIAS);
-    let p = isa.fma(r, horner(isa, r, T::Q), one);
+    let (t, r) = reduce(isa, polynomial(isa, a, T::FAR), T::MAGIC + T::BIAS);
+    let p = isa.fma(r, polynomial(isa, r, T::Q), one);
     let far = isa.nfma(p, power(isa, isa.to_bits(t)), one);
 
     flip(isa, isa.select(isa.lt(a, one), near, far), sign(isa, x))

@@ -3,7 +3,7 @@
 //! x = n·ln 2 + r with |r| ≤ ½ ln 2 (Cody and Waite, ln 2 in two parts under fused multiply-adds), and
 //! eˣ = 2ⁿ·(1 + r·q(r)), q a minimax polynomial for (eʳ − 1)/r with q(0) = 1.
 
-use super::format::{Format, at_least, at_most, horner};
+use super::format::{Format, at_least, at_most, polynomial};
 use crate::isa::Lanes;
 
 /// Constants of the exponential.
@@ -82,7 +82,7 @@ pub(super) fn exp<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     // The low bits hold n + 2·bias. 2ⁿ is applied in two halves: the first product is exact, the second
     // rounds once, to a denormal or to infinity where it must.
     let (t, r) = reduce(isa, x, T::MAGIC + T::BIAS + T::BIAS);
-    let p = isa.fma(r, horner(isa, r, T::Q), isa.splat(T::ONE));
+    let p = isa.fma(r, polynomial(isa, r, T::Q), isa.splat(T::ONE));
     let t = isa.to_bits(t);
     let half = isa.shr_u(t, 1);
     let rest = isa.sub_u(t, half);
@@ -96,7 +96,7 @@ pub(super) fn expm1<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     // 2ⁿ⁻¹, since 2ⁿ may overflow where the result does not.
     let magic = T::MAGIC + T::BIAS - T::ONE;
     let (t, r) = reduce(isa, x, magic);
-    let q = horner(isa, r, T::Q);
+    let q = polynomial(isa, r, T::Q);
     let s = power(isa, isa.to_bits(t));
     let y = isa.fma(isa.mul(r, s), q, isa.sub(s, isa.splat(T::from_f64(0.5))));
     // n = 0: r·q itself, which keeps −0 and the last bit of a denormal.

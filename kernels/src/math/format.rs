@@ -39,11 +39,30 @@ macro_rules! format {
 format!(f32, 32);
 format!(f64, 64);
 
-/// c₀ + c₁x + c₂x² + …, by Horner's rule: the fewest operations, and the vectors of a loop overlap.
+/// The longest polynomial evaluated in one chain of multiply-adds.
+const CHAIN: usize = 7;
+
+/// c₀ + c₁x + c₂x² + …: Horner's rule, the fewest operations; of a long polynomial the upper terms as two
+/// such chains, the even and the odd, side by side. c₀ and c₁ come last, so that the result is as good.
 #[inline(always)]
-pub(super) fn horner<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T]) -> I::V {
-    let mut p = isa.splat(c[c.len() - 1]);
-    for i in (0..c.len() - 1).rev() {
+pub(super) fn polynomial<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T]) -> I::V {
+    if c.len() <= CHAIN {
+        return chain(isa, x, c, 0, 1);
+    }
+    let xx = isa.mul(x, x);
+    let odd = chain(isa, xx, c, 3, 2);
+    let upper = isa.fma(odd, x, chain(isa, xx, c, 2, 2));
+    let p = isa.fma(upper, x, isa.splat(c[1]));
+    isa.fma(p, x, isa.splat(c[0]))
+}
+
+/// The coefficients from `first` on, in steps of `step`, by Horner's rule in `x`.
+#[inline(always)]
+fn chain<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T], first: usize, step: usize) -> I::V {
+    let mut i = first + (c.len() - 1 - first) / step * step;
+    let mut p = isa.splat(c[i]);
+    while i > first {
+        i -= step;
         p = isa.fma(p, x, isa.splat(c[i]));
     }
     p

@@ -5,7 +5,7 @@
 
 use super::{
     exp::ExpTable,
-    format::{Format, horner},
+    format::{Format, polynomial},
 };
 use crate::isa::Lanes;
 
@@ -97,7 +97,7 @@ pub(super) fn log1p<T: LogTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     let biased = isa.shr_u(isa.sub_u(bits, isa.splat_u(T::SHIFTED)), T::MANT);
     let k = isa.sub(isa.of_bits(isa.or_u(biased, isa.splat_u(T::INTEGERS))), isa.splat(T::OFFSET));
 
-    let tail = isa.fma(isa.mul(f, f), horner(isa, f, T::R), isa.mul(k, isa.splat(T::LN2_LO)));
+    let tail = isa.fma(isa.mul(f, f), polynomial(isa, f, T::R), isa.mul(k, isa.splat(T::LN2_LO)));
     let y = isa.fma(k, isa.splat(T::LN2), isa.add(f, tail));
 
     // 1 + x rounds to 1: x, with −0 and denormals. Infinity and NaN are theirs. Below −1 there is none.

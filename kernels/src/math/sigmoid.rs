@@ -5,7 +5,7 @@
 
 use super::{
     exp::{ExpTable, LIFT, power, reduce},
-    format::{at_most, horner},
+    format::{at_most, polynomial},
 };
 use crate::isa::Lanes;
 
@@ -16,7 +16,7 @@ fn both<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let lowered = isa.splat(T::from_f64(1.0 / LIFT));
     let (t, r) =
         reduce(isa, at_most(isa, isa.abs(x), T::ZERO - T::LOWEST), T::MAGIC + T::BIAS - T::from_f64(64.0));
-    let q = horner(isa, r, T::Q);
+    let q = polynomial(isa, r, T::Q);
 
     // d + lost = (1 + e^|x|)/2⁶⁴
     let s = power(isa, isa.to_bits(t));

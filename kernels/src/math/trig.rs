@@ -5,7 +5,7 @@
 //! depends on its own argument alone.
 
 use super::{
-    format::{Format, flip, horner},
+    format::{Format, flip, polynomial},
     huge,
 };
 use crate::isa::Lanes;
@@ -116,8 +116,8 @@ pub(super) fn sin_cos<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V
     // sin(hi − lo) = hi − (hi³·S + lo), cos(hi − lo) = 1 + hi·(hi·C + lo), S and C by powers of hi². The
     // signs are such that −0 comes out of −0.
     let z = isa.mul(hi, hi);
-    let s = isa.sub(hi, isa.fma(isa.mul(hi, z), horner(isa, z, T::SIN), lo));
-    let c = isa.fma(hi, isa.fma(hi, horner(isa, z, T::COS), lo), isa.splat(T::ONE));
+    let s = isa.sub(hi, isa.fma(isa.mul(hi, z), polynomial(isa, z, T::SIN), lo));
+    let c = isa.fma(hi, isa.fma(hi, polynomial(isa, z, T::COS), lo), isa.splat(T::ONE));
 
     let n = isa.to_bits(n);
     let unit = isa.splat_u(T::UNIT);
