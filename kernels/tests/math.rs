@@ -1,7 +1,7 @@
 //! Elementary functions: errors in ULP, specials, and the same bits on every ISA.
 //!
-//! `f32` is held against `f64`; `cargo test --release -p nablas-kernels --test math -- --ignored --nocapture`
-//! does so for all 2³² arguments. `f64` is held against a table of correctly rounded values.
+//! `f64` is held against a table of correctly rounded values, `f32` against `f64`: for all 2³² arguments by
+//! `cargo test --release -p nablas-kernels --test math -- --ignored --nocapture`.
 
 mod math_support;
 
@@ -48,21 +48,38 @@ const CASES: [Case; 10] = [
     case(Function::Cos, f64::cos, 1.0, 1.0),
 ];
 
+/// The references of a block of arguments.
+type References<'a> = &'a dyn Fn(&[f64], &mut [f64]);
+
 /// The largest error over `f32` bit patterns, a block at a time.
-fn measure(case: &Case, isa: IsaToken, patterns: impl Iterator<Item = u32>) -> Worst {
+fn measure(
+    case: &Case,
+    isa: IsaToken,
+    patterns: impl Iterator<Item = u32>,
+    references: References<'_>,
+) -> Worst {
     const BLOCK: usize = 4096;
     let mut worst = Worst::default();
     let mut patterns = patterns.map(f32::from_bits).peekable();
     let (mut x, mut y) = (Vec::with_capacity(BLOCK), vec![0.0_f32; BLOCK]);
+    let (mut wide, mut want) = (Vec::with_capacity(BLOCK), vec![0.0_f64; BLOCK]);
     while patterns.peek().is_some() {
         x.clear();
         x.extend(patterns.by_ref().take(BLOCK));
         apply(isa, case.function, &x, &mut y[..x.len()]);
-        for (&x, &y) in x.iter().zip(&y) {
-            worst.see(f64::from(x), ulps_f32(y, (case.reference)(f64::from(x))));
+        wide.clear();
+        wide.extend(x.iter().copied().map(f64::from));
+        references(&wide, &mut want[..x.len()]);
+        for ((&x, &y), &want) in wide.iter().zip(&y).zip(&want) {
+            worst.see(x, ulps_f32(y, want));
         }
     }
     worst
+}
+
+/// The reference of the case, one argument after the other.
+fn by_std(case: &Case) -> impl Fn(&[f64], &mut [f64]) {
+    |x, want| want.iter_mut().zip(x).for_each(|(want, &x)| *want = (case.reference)(x))
 }
 
 /// Points where a reduction, a branch or a limit changes, to be searched closely.
@@ -83,10 +100,22 @@ fn f32_is_within_its_bounds() {
     let isa = IsaToken::detect();
     for case in &CASES {
         let close = neighbourhoods(&corners, 3000);
-        let worst = measure(case, isa, (0..=u32::MAX).step_by(9973).chain(close));
+        let worst = measure(case, isa, (0..=u32::MAX).step_by(9973).chain(close), &by_std(case));
         println!("{:?} f32: {worst}", case.function);
         assert!(worst.ulps <= case.bound_f32, "{:?}: {worst}", case.function);
     }
+}
+
+/// All arguments against the function for `f64`, which the tests below hold to its own bounds, and every
+/// hundred-and-first against std as well.
+fn every_argument(case: &Case) {
+    let isa = IsaToken::detect();
+    let wide = |x: &[f64], want: &mut [f64]| apply(isa, case.function, x, want);
+    let worst = measure(case, isa, 0..=u32::MAX, &wide);
+    let beside_std = measure(case, isa, (0..=u32::MAX).step_by(101), &by_std(case));
+    println!("{:?} f32, every argument: {worst}; every 101st, by std: {beside_std}", case.function);
+    assert!(worst.ulps <= case.bound_f32, "{:?}: {worst}", case.function);
+    assert!(beside_std.ulps <= case.bound_f32, "{:?}: {beside_std}", case.function);
 }
 
 macro_rules! every_f32 {
@@ -96,10 +125,7 @@ macro_rules! every_f32 {
                 #[test]
                 #[ignore = "all 2^32 arguments: minutes"]
                 fn $name() {
-                    let case = &super::CASES[$case];
-                    let worst = super::measure(case, super::IsaToken::detect(), 0..=u32::MAX);
-                    println!("{:?} f32, every argument: {worst}", case.function);
-                    assert!(worst.ulps <= case.bound_f32, "{:?}: {worst}", case.function);
+                    super::every_argument(&super::CASES[$case]);
                 }
             )*
         }
