@@ -28,6 +28,18 @@ impl fmt::Display for Shape {
     }
 }
 
+/// Shows what a workspace keeps.
+struct Kept(Option<usize>);
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(rows) => write!(f, "a forward pass of {rows} rows"),
+            None => write!(f, "no forward pass"),
+        }
+    }
+}
+
 /// Why a call was refused. Nothing has been written to any output.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -109,6 +121,15 @@ pub enum Error {
         expected: usize,
         /// The bytes that the workspace has.
         got: usize,
+    },
+    /// A backward pass whose forward pass the workspace does not keep.
+    #[error("the workspace keeps {}, the backward pass is of {batch} rows: call `Plan::forward` first, in a plan \
+             with `Keep::ForBackward`", Kept(*.kept))]
+    NotKept {
+        /// Rows of the backward pass.
+        batch: usize,
+        /// Rows of the forward pass that is kept, if any.
+        kept: Option<usize>,
     },
     /// A batch larger than the plan was made for.
     #[error("expected a batch of at most {max} rows, got {got}")]

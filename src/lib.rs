@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod activation;
 pub mod backend;
+pub mod dense;
 mod engine;
 pub mod error;
 pub mod gemm;
@@ -19,6 +20,8 @@ pub mod jacobian;
 pub mod loss;
 mod memory;
 pub mod mlp;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 pub mod optim;
 mod parallel;
 pub mod scalar;
@@ -26,12 +29,13 @@ pub mod view;
 
 pub use activation::{Activation, Pointwise};
 pub use backend::{Backend, BackendKind};
+pub use dense::Dense;
 pub use error::{Error, Result, Shape};
 pub use gemm::Gemm;
 pub use init::Init;
 pub use isa::{IsaToken, isa};
 pub use loss::{Loss, LossKind, Reduction, Targets};
-pub use mlp::{LayerSpec, Mlp, MlpBuilder};
+pub use mlp::{Keep, LayerSpec, Mlp, MlpBuilder, Plan, PlanOptions, Workspace};
 pub use optim::{Adam, AdamW, Sgd};
 pub use scalar::Scalar;
 pub use view::{MatMut, MatRef};

@@ -1,5 +1,13 @@
-//! Networks of dense layers.
+//! Networks of dense layers: specification, plan, workspace, and the passes.
 
+mod calls;
+mod fused;
+mod layered;
+mod layout;
+mod plan;
 mod spec;
+mod workspace;
 
+pub use plan::{Keep, Plan, PlanOptions};
 pub use spec::{LayerSpec, Mlp, MlpBuilder};
+pub use workspace::Workspace;

@@ -178,6 +178,11 @@ impl<T: Scalar> Mlp<T> {
         Ok(self.layer_mut(params, l)?.1)
     }
 
+    /// Where layer `l`'s parameters start in a flat buffer; `l` is below the number of layers.
+    pub(crate) fn layer_offset(&self, l: usize) -> usize {
+        self.offsets[l]
+    }
+
     /// Refuses a flat buffer of another length.
     pub(crate) fn check(&self, len: usize) -> Result<()> {
         check_len("a flat buffer of the network's parameters", self.param_len(), len)

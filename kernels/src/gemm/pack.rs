@@ -40,7 +40,7 @@ pub struct PackPanels<T> {
     pub n: usize,
     /// Which panels.
     pub from: usize,
-    /// One past the last panel.
+    /// One past the last panel; clamped to how many there are.
     pub to: usize,
     /// Scales every element; 1 leaves the bits alone.
     pub alpha: T,
@@ -56,7 +56,7 @@ impl<T: Real> LaneKernel for PackPanels<T> {
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
         let panels = Panels::new::<T, I>(self.n);
         let Self { k, alpha, .. } = self;
-        for p in self.from..self.to {
+        for p in self.from..self.to.min(panels.count()) {
             let span = panels.get(p);
             let dst = self.dst.wrapping_add(k * span.col);
             let src = self.b.at(0, span.col);

@@ -1,0 +1,243 @@
+//! The public dense-layer calls.
+
+use super::{Ops, State};
+use crate::{
+    Activation, BackendKind, MatMut, MatRef, Scalar,
+    backend::MatrixMultiply,
+    engine::Engine,
+    error::{Error, Result, check_len, check_shape},
+    gemm::operand,
+    isa::{IsaToken, isa},
+    parallel::available_threads,
+};
+use alloc::{boxed::Box, vec, vec::Vec};
+use nablas_kernels::act::Saved;
+
+/// What a forward call saves for the backward, in the kind that the activation's
+/// [`saved`](Activation::saved) asks for.
+#[derive(Debug)]
+pub enum SavedMut<'a, T> {
+    /// Nothing: inference, or an activation that needs nothing or only its output.
+    Nothing,
+    /// One bit an element, [`Dense::mask_len`] bytes.
+    Mask(&'a mut [u8]),
+    /// The derivative g'(Z), B×n_l with contiguous rows.
+    Derivative(MatMut<'a, T>),
+}
+
+/// What an input VJP reads of the layer below.
+#[derive(Debug, Clone, Copy)]
+pub enum SavedRef<'a, T> {
+    /// Nothing: the layer below is linear.
+    Nothing,
+    /// One bit an element, [`Dense::mask_len`] bytes.
+    Mask(&'a [u8]),
+    /// The derivative g'(Z), or for [`Activation::Exp`] the output itself; contiguous rows.
+    Values(MatRef<'a, T>),
+}
+
+/// The dense-layer calls: the three fused products of a layer, with the caller's scratch.
+pub struct Dense<T: Scalar> {
+    ops: Ops<T>,
+}
+
+/// Refuses an output whose rows are not contiguous: the epilogues store whole vectors.
+fn contiguous(what: &'static str, stride: isize) -> Result<()> {
+    if stride == 1 {
+        Ok(())
+    } else {
+        Err(Error::Stride { what, expected: "1 (contiguous rows)", got: stride })
+    }
+}
+
+impl<T: Scalar> Dense<T> {
+    /// Native, on the default ISA and the threads of the pool that the caller is in.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
+    pub fn new() -> Result<Self> {
+        Self::with(isa()?, available_threads(), BackendKind::Native)
+    }
+
+    /// On an ISA, with at most `threads` threads and a backend.
+    ///
+    /// # Errors
+    /// None today; a backend that cannot be had would be one.
+    pub fn with(isa: IsaToken, threads: usize, backend: BackendKind) -> Result<Self> {
+        let engine = Engine::new::<T>(isa, threads);
+        let ops = match backend {
+            BackendKind::Native => Ops::Native(engine),
+            BackendKind::MatrixMultiply => Ops::Foreign(engine, Box::new(MatrixMultiply)),
+            #[cfg(feature = "cblas")]
+            BackendKind::Cblas => Ops::Foreign(engine, Box::new(crate::backend::Cblas)),
+        };
+        Ok(Self { ops })
+    }
+
+    /// Bytes of the bit mask of `rows` × `cols` elements: each row starts at a whole byte.
+    pub fn mask_len(rows: usize, cols: usize) -> usize {
+        rows.saturating_mul(cols.div_ceil(8))
+    }
+
+    /// Elements of scratch for any of the three calls.
+    pub fn scratch_len(&self, rows: usize, inputs: usize, outputs: usize) -> usize {
+        self.ops.scratch_len(rows, inputs, outputs)
+    }
+
+    /// Scratch for any of the three calls.
+    pub fn scratch(&self, rows: usize, inputs: usize, outputs: usize) -> Vec<T> {
+        vec![T::ZERO; self.scratch_len(rows, inputs, outputs)]
+    }
+
+    fn check_scratch(
+        &self,
+        (rows, inputs, outputs): (usize, usize, usize),
+        scratch: &mut [T],
+    ) -> Result<*mut T> {
+        let expected = self.scratch_len(rows, inputs, outputs);
+        if scratch.len() < expected {
+            return Err(Error::Length { what: "the scratch of a dense layer", expected, got: scratch.len() });
+        }
+        Ok(scratch.as_mut_ptr())
+    }
+
+    /// A ← g(X·Wᵀ + b): X B×n_{l−1} and W n_l×n_{l−1} of any strides, b n_l, A B×n_l with contiguous rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Length`] or [`Error::Stride`] for operands that don't fit; [`Error::Parameter`]
+    /// for a bad activation, or a `saved` of another kind than it asks for.
+    pub fn forward(
+        &self,
+        x: MatRef<'_, T>,
+        w: MatRef<'_, T>,
+        bias: Option<&[T]>,
+        act: Activation<T>,
+        mut a: MatMut<'_, T>,
+        saved: SavedMut<'_, T>,
+        scratch: &mut [T],
+    ) -> Result<()> {
+        let ((rows, inputs), outputs) = (x.shape(), w.nrows());
+        crate::activation::check_parameter(&act)?;
+        check_shape("W of X·Wᵀ + b", (outputs, inputs), w.shape())?;
+        check_shape("A of X·Wᵀ + b", (rows, outputs), a.shape())?;
+        bias.map_or(Ok(()), |b| check_len("b of X·Wᵀ + b", outputs, b.len()))?;
+        contiguous("A's column stride", a.col_stride())?;
+        let state = match (saved, act.saved()) {
+            (SavedMut::Nothing, _) => State::NONE,
+            (SavedMut::Mask(m), Saved::Mask) => {
+                check_len("the mask", Self::mask_len(rows, outputs), m.len())?;
+                State { mask: m.as_mut_ptr(), mask_ld: outputs.div_ceil(8), ..State::NONE }
+            }
+            (SavedMut::Derivative(mut d), Saved::Derivative) => {
+                check_shape("the derivative", (rows, outputs), d.shape())?;
+                contiguous("the derivative's column stride", d.col_stride())?;
+                State { values: d.as_mut_ptr(), ld: d.row_stride() as usize, ..State::NONE }
+            }
+            _ => return Err(kind_of_state()),
+        };
+        let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
+        let bias = bias.map_or(core::ptr::null(), <[T]>::as_ptr);
+        let out = (a.as_mut_ptr(), a.row_stride() as usize);
+        let sizes = (rows, outputs, inputs);
+        // SAFETY: the views are valid over their shapes, outputs are borrowed exclusively, sizes were checked.
+        unsafe { self.ops.forward(sizes, operand(x), operand(w), bias, out, state, act, scratch) }
+        Ok(())
+    }
+
+    /// δ' ← (δ·W) ⊙ g'(Z') and, if asked for, db' ← the column sums of δ': δ B×n_l and W n_l×n_{l−1} of any
+    /// strides; `act` and `saved` are the layer below's, [`Activation::Identity`] for dX; δ' B×n_{l−1} with
+    /// contiguous rows.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward).
+    pub fn vjp_input(
+        &self,
+        delta: MatRef<'_, T>,
+        w: MatRef<'_, T>,
+        act: Activation<T>,
+        saved: SavedRef<'_, T>,
+        mut out: MatMut<'_, T>,
+        db: Option<&mut [T]>,
+        scratch: &mut [T],
+    ) -> Result<()> {
+        let ((rows, outputs), inputs) = (delta.shape(), w.ncols());
+        crate::activation::check_parameter(&act)?;
+        check_shape("W of δ·W", (outputs, inputs), w.shape())?;
+        check_shape("the result of δ·W", (rows, inputs), out.shape())?;
+        contiguous("the result's column stride", out.col_stride())?;
+        if let Some(db) = &db {
+            check_len("db", inputs, db.len())?;
+        }
+        let state = match (saved, act.saved()) {
+            (SavedRef::Nothing, Saved::Nothing) => State::NONE,
+            (SavedRef::Mask(m), Saved::Mask) => {
+                check_len("the mask", Self::mask_len(rows, inputs), m.len())?;
+                State { mask: m.as_ptr().cast_mut(), mask_ld: inputs.div_ceil(8), ..State::NONE }
+            }
+            (SavedRef::Values(v), Saved::Derivative | Saved::Output) => {
+                check_shape("the saved state", (rows, inputs), v.shape())?;
+                contiguous("the saved state's column stride", v.col_stride())?;
+                State { values: v.as_ptr().cast_mut(), ld: v.row_stride() as usize, ..State::NONE }
+            }
+            _ => return Err(kind_of_state()),
+        };
+        let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
+        let sums = db.map_or(core::ptr::null_mut(), |db| {
+            db.fill(T::ZERO);
+            db.as_mut_ptr()
+        });
+        let to = (out.as_mut_ptr(), out.row_stride() as usize);
+        let sizes = (rows, inputs, outputs);
+        // SAFETY: as in `forward`; the state is borrowed and so cannot be the output.
+        unsafe { self.ops.input_vjp(sizes, operand(delta), operand(w), state, act, to, sums, scratch) }
+        Ok(())
+    }
+
+    /// dW ← δᵀ·A (added to dW if `accumulate`): δ B×n_l and A B×n_{l−1} of any strides, dW n_l×n_{l−1} with
+    /// contiguous rows. Sums over the batch.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward).
+    pub fn vjp_weights(
+        &self,
+        delta: MatRef<'_, T>,
+        a: MatRef<'_, T>,
+        mut dw: MatMut<'_, T>,
+        accumulate: bool,
+        scratch: &mut [T],
+    ) -> Result<()> {
+        let ((rows, outputs), inputs) = (delta.shape(), a.ncols());
+        check_shape("A of δᵀ·A", (rows, inputs), a.shape())?;
+        check_shape("dW", (outputs, inputs), dw.shape())?;
+        contiguous("dW's column stride", dw.col_stride())?;
+        let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
+        let to = (dw.as_mut_ptr(), dw.row_stride() as usize);
+        let sizes = (rows, outputs, inputs);
+        // SAFETY: as in `forward`.
+        unsafe { self.ops.weight_vjp(sizes, operand(delta), operand(a), to, accumulate, scratch) }
+        Ok(())
+    }
+
+    /// db ← the column sums of δ, each one chain over the rows. δ B×n_l with contiguous rows.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward).
+    pub fn vjp_bias(&self, delta: MatRef<'_, T>, db: &mut [T]) -> Result<()> {
+        check_len("db", delta.ncols(), db.len())?;
+        contiguous("δ's column stride", delta.col_stride())?;
+        db.fill(T::ZERO);
+        let from = (delta.as_ptr(), delta.row_stride() as usize);
+        // SAFETY: δ is readable over its shape and db has an element for each of its columns.
+        unsafe { self.ops.column_sums(delta.shape(), from, db.as_mut_ptr()) }
+        Ok(())
+    }
+}
+
+/// Saved state of another kind than the activation asks for.
+fn kind_of_state() -> Error {
+    Error::Parameter {
+        what: "the saved state",
+        expected: "the kind that the activation's `saved()` names",
+        got: f64::NAN,
+    }
+}

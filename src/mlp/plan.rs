@@ -1,0 +1,296 @@
+//! The plan: everything that shapes decide, decided once.
+
+use super::{
+    layout::{PackedWeights, Store},
+    spec::Mlp,
+    workspace::Workspace,
+};
+use crate::{
+    Scalar,
+    backend::{BackendKind, MatrixMultiply},
+    dense::Ops,
+    engine::Engine,
+    error::{Error, Result},
+    isa::{IsaToken, isa},
+    memory::{Buffer, Regions},
+    parallel::available_threads,
+};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+use nablas_kernels::cache;
+
+/// What `forward` leaves in the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// What `backward` needs, of every row of the batch.
+    #[default]
+    ForBackward,
+    /// Nothing: `forward` is inference, and gradients come from `vjp` and `value_and_grad`, which keep a tile
+    /// of the minibatch at a time. The workspace does not grow with the batch.
+    Nothing,
+}
+
+/// How a [`Plan`] is to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanOptions {
+    /// The largest batch that calls may bring.
+    pub max_batch: usize,
+    /// Threads at most; those of the rayon pool that the caller is in, by default.
+    pub threads: Option<usize>,
+    /// The instruction set; [`isa`](crate::isa()) by default.
+    pub isa: Option<IsaToken>,
+    /// Who multiplies.
+    pub backend: BackendKind,
+    /// What `forward` leaves in the workspace.
+    pub keep: Keep,
+}
+
+impl PlanOptions {
+    /// Batches of at most `max_batch` rows; all else by default.
+    pub fn new(max_batch: usize) -> Self {
+        Self { max_batch, threads: None, isa: None, backend: BackendKind::Native, keep: Keep::default() }
+    }
+
+    /// At most `threads` threads.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// On this instruction set.
+    #[must_use]
+    pub fn isa(mut self, isa: IsaToken) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// With this backend.
+    #[must_use]
+    pub fn backend(mut self, backend: BackendKind) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Keeping this.
+    #[must_use]
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+}
+
+/// Networks of at most this many parameters run tile by tile. A constant, not a cache size: the path decides in
+/// which order the batch is summed, and that may depend on shapes alone.
+const FUSED_PARAMS: usize = 1 << 18;
+/// Partial gradients at most.
+const MAX_SLOTS: usize = 64;
+/// Rows of a tile at most: eight register tiles of every height.
+const MAX_TILE_ROWS: usize = 192;
+
+/// The fused path: tiles of the minibatch go forward and backward while they are in cache.
+#[derive(Debug)]
+pub(crate) struct FusedPlan {
+    pub(crate) packed: Vec<PackedWeights>,
+    pub(crate) tile_rows: usize,
+    /// A task's tile.
+    pub(crate) tile: Store,
+    pub(crate) arenas: (usize, usize),
+    pub(crate) slots: (usize, usize),
+    /// The whole batch's state, where it is kept.
+    pub(crate) kept: Option<(usize, Store)>,
+}
+
+/// The layered path: one product at a time over the whole batch.
+#[derive(Debug)]
+pub(crate) struct LayeredPlan {
+    pub(crate) store: Store,
+    pub(crate) base: usize,
+    /// Two cotangents that take turns.
+    pub(crate) delta: [usize; 2],
+    pub(crate) scratch: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum Path {
+    Fused(FusedPlan),
+    Layered(LayeredPlan),
+}
+
+/// A network prepared for batches up to a size: paths chosen, memory laid out. Immutable and shareable; the
+/// [`Workspace`] holds what calls write.
+pub struct Plan<T: Scalar> {
+    pub(crate) mlp: Mlp<T>,
+    pub(crate) engine: Engine,
+    pub(crate) ops: Ops<T>,
+    pub(crate) path: Path,
+    pub(crate) max_batch: usize,
+    pub(crate) keep: Keep,
+    /// Row losses.
+    pub(crate) losses: usize,
+    pub(crate) len: usize,
+}
+
+/// Slots that no batch of at most `batch` rows exceeds.
+fn max_slots(params: usize, batch: usize) -> usize {
+    // A slot's gradient is folded once and its rows are summed `rows` times: the more parameters leave L1 and
+    // L2, the more rows a slot must have for the fold to be lost in the noise.
+    let least_rows = match params {
+        0..=16_384 => 16,
+        16_385..=65_536 => 128,
+        _ => 512,
+    };
+    (batch / least_rows).clamp(1, MAX_SLOTS)
+}
+
+/// The partial gradients of a batch: how many, and the rows of each. By shape alone.
+pub(crate) fn slots(params: usize, batch: usize) -> (usize, usize) {
+    let mut rows = batch.div_ceil(max_slots(params, batch));
+    if rows > 48 {
+        rows = rows.next_multiple_of(24);
+    }
+    (batch.div_ceil(rows.max(1)), rows)
+}
+
+impl<T: Scalar> Plan<T> {
+    /// Plans a network.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there; [`Error::Backend`] if the backend cannot be had;
+    /// [`Error::Parameter`] for 0 threads; [`Error::Overflow`] if the workspace exceeds the address space.
+    pub fn new(mlp: &Mlp<T>, options: &PlanOptions) -> Result<Self> {
+        let token = options.isa.map_or_else(isa, Ok)?;
+        let threads = options.threads.unwrap_or_else(available_threads);
+        if threads == 0 {
+            return Err(Error::Parameter { what: "threads", expected: "at least 1", got: 0.0 });
+        }
+        let engine = Engine::new::<T>(token, threads);
+        let ops = match options.backend {
+            BackendKind::Native => Ops::Native(engine),
+            BackendKind::MatrixMultiply => Ops::Foreign(engine, Box::new(MatrixMultiply)),
+            #[cfg(feature = "cblas")]
+            BackendKind::Cblas => Ops::Foreign(engine, Box::new(crate::backend::Cblas)),
+        };
+        let native = options.backend == BackendKind::Native;
+        let fused = native && mlp.param_len() <= FUSED_PARAMS;
+        let mut at = Regions::default();
+        let path = if fused {
+            Path::Fused(Self::fused(mlp, options, engine, &mut at))
+        } else {
+            Path::Layered(Self::layered(mlp, options, &ops, &mut at))
+        };
+        let losses = at.take::<T>(options.max_batch);
+        let len = at.len("a workspace")?;
+        let (max_batch, keep) = (options.max_batch, options.keep);
+        Ok(Self { mlp: mlp.clone(), engine, ops, path, max_batch, keep, losses, len })
+    }
+
+    fn fused(mlp: &Mlp<T>, options: &PlanOptions, engine: Engine, at: &mut Regions) -> FusedPlan {
+        let packed = PackedWeights::new(mlp, at);
+        // A tile's state takes half of L2; how tall it is leaves no trace in the bits.
+        let fit = cache::detect().l2 / 2 / Store::row_bytes(mlp).max(1);
+        let tile_rows = (fit / 24 * 24).clamp(24, MAX_TILE_ROWS).min(options.max_batch.max(1));
+        let tile = Store::new(mlp, tile_rows);
+        let arenas = at.take_many::<T>(engine.threads, tile.len);
+        let count = max_slots(mlp.param_len(), options.max_batch);
+        let slots = at.take_many::<T>(count - 1, mlp.param_len());
+        let kept = (options.keep == Keep::ForBackward).then(|| {
+            let store = Store::new(mlp, options.max_batch);
+            (at.take::<T>(store.len), store)
+        });
+        FusedPlan { packed, tile_rows, tile, arenas, slots, kept }
+    }
+
+    fn layered(mlp: &Mlp<T>, options: &PlanOptions, ops: &Ops<T>, at: &mut Regions) -> LayeredPlan {
+        let batch = options.max_batch;
+        let store = Store::new(mlp, batch);
+        let base = at.take::<T>(store.len);
+        let width = batch.saturating_mul(nablas_kernels::gemm::shape::padded(mlp.max_width()));
+        let delta = [at.take::<T>(width), at.take::<T>(width)];
+        let scratch =
+            mlp.layers().iter().map(|l| ops.scratch_len(batch, l.inputs, l.outputs)).max().unwrap_or(0);
+        LayeredPlan { store, base, delta, scratch: at.take::<T>(scratch) }
+    }
+
+    /// A workspace for this plan. The only allocation; calls make none.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if the memory cannot be had.
+    pub fn workspace(&self) -> Result<Workspace<T>> {
+        Ok(Workspace { buffer: Buffer::zeroed("a workspace", self.len)?, kept: None })
+    }
+
+    /// Bytes that [`workspace`](Self::workspace) allocates.
+    pub fn workspace_bytes(&self) -> usize {
+        self.len.saturating_mul(size_of::<T>())
+    }
+
+    /// The network.
+    pub fn mlp(&self) -> &Mlp<T> {
+        &self.mlp
+    }
+
+    /// The instruction set that calls run on.
+    pub fn isa(&self) -> IsaToken {
+        self.engine.isa
+    }
+
+    /// Threads at most.
+    pub fn threads(&self) -> usize {
+        self.engine.threads
+    }
+
+    /// FLOP of the products of a step of `batch` rows: forward, dW of every layer, δ of all but the first.
+    pub fn step_flop(&self, batch: usize) -> f64 {
+        let layer = |(i, l): (usize, &super::LayerSpec<T>)| {
+            let passes = if i == 0 { 4.0 } else { 6.0 };
+            passes * batch as f64 * l.inputs as f64 * l.outputs as f64
+        };
+        self.mlp.layers().iter().enumerate().map(layer).sum()
+    }
+
+    /// Which path the plan chose, and why, in a sentence.
+    pub fn explain(&self) -> String {
+        let params = self.mlp.param_len();
+        let on = format!("{}, at most {} threads", self.engine.isa.name(), self.engine.threads);
+        match &self.path {
+            Path::Fused(f) => format!(
+                "fused: {params} parameters are at most {FUSED_PARAMS}, so tiles of {} rows go forward and \
+                 backward through all layers in cache, into {} partial gradients ({on})",
+                f.tile_rows,
+                slots(params, self.max_batch).0,
+            ),
+            Path::Layered(_) if matches!(self.ops, Ops::Foreign(..)) => {
+                format!("layered: the backend {} multiplies layer by layer ({on})", self.ops.name())
+            }
+            Path::Layered(_) => format!(
+                "layered: {params} parameters are more than {FUSED_PARAMS}, so each layer is one blocked product \
+                 over the whole batch ({on})"
+            ),
+        }
+    }
+}
+
+impl<T: Scalar> core::fmt::Debug for Plan<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Plan").field("max_batch", &self.max_batch).field("path", &self.explain()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_cover_the_batch() {
+        for params in [10, 20_000, 200_000] {
+            for batch in (1..3000).chain([65_536, 262_144, 1_000_003]) {
+                let (count, rows) = slots(params, batch);
+                assert!((1..=MAX_SLOTS).contains(&count));
+                assert!(
+                    count * rows >= batch && (count - 1) * rows < batch,
+                    "{params} {batch}: {count} × {rows}"
+                );
+            }
+        }
+    }
+}
