@@ -1,9 +1,10 @@
 //! The Gaussian error linear unit, exact and by tanh. Hendrycks, Gimpel 2016.
 
-use super::{Function, Saved, at_most, k, sigmoid::gated};
+use super::{Function, Saved, at_most, k, tail::Tail};
 use crate::{isa::Lanes, math::Math};
 
-/// |z| from which both Φ(−|z|) and its tanh form are 0 in `f32` and `f64`; see [`gated`].
+/// |z| from which both Φ(−|z|) and its tanh form are 0 in `f32` and `f64`: beyond it |z| is
+/// replaced by it, so that no product is 0·∞.
 const FAR: f64 = 40.0;
 
 /// 1/√(2π).
@@ -87,14 +88,14 @@ impl<T: Math> Function<T> for Gelu {
         let x = at_most(isa, isa.abs(z), FAR);
         let s = isa.mul(x, x);
         let s_low = isa.fma(x, x, isa.neg(s));
-        let e = T::exp(isa, isa.neg(isa.mul(half, s)));
+        let (e, tail) = Tail::exp(isa, z, isa.mul(half, s));
         let e = isa.nfma(isa.mul(half, s_low), e, e);
         let r = isa.div(isa.splat(T::ONE), isa.add(x, four));
         let t = isa.mul(isa.sub(x, four), r);
         let q = if size_of::<T>() == 4 { polynomial(isa, &Q32, t) } else { polynomial(isa, &Q64, t) };
         let rq = isa.mul(r, q);
         let d = isa.mul(e, isa.nfma(k(isa, INV_SQRT_TAU), x, rq));
-        gated(isa, z, x, isa.mul(e, rq), d)
+        tail.gated(isa, z, x, isa.mul(e, rq), d)
     }
 }
 
@@ -127,14 +128,14 @@ impl<T: Math> Function<T> for GeluTanh {
         let p_low = isa.add(p_low, isa.fma(k(isa, rest::<T>(C2)), s, k(isa, rest::<T>(C1))));
         let (y, y_low) = product(isa, x, p);
         let y_low = isa.fma(x, p_low, y_low);
-        let e = T::exp(isa, isa.neg(y));
+        let (e, tail) = Tail::exp(isa, z, y);
         let e = isa.nfma(y_low, e, e);
         // As in SiLU, with the slope 2u' = c1 + 3·c2·s of the sigmoid's argument.
         let g = isa.div(one, isa.add(one, e));
         let n = isa.mul(e, g);
         let slope = isa.fma(k(isa, 3.0 * C2[0]), s, c1);
         let d = isa.mul(isa.mul(n, g), isa.add(isa.nfma(x, slope, one), e));
-        gated(isa, z, x, n, d)
+        tail.gated(isa, z, x, n, d)
     }
 }
 

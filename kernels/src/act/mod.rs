@@ -13,6 +13,7 @@ mod relu;
 mod rows;
 mod sigmoid;
 mod slices;
+mod tail;
 
 pub use elu::{Elu, Exp, Selu};
 pub use gelu::{Gelu, GeluTanh};

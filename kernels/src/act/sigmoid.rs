@@ -1,6 +1,6 @@
 //! The functions built on σ and tanh: sigmoid, tanh, softplus, SiLU, Mish; and the sine.
 
-use super::{Function, Saved, at_most, k};
+use super::{Function, Saved, k, tail::Tail};
 use crate::{isa::Lanes, math::Math};
 
 /// σ(z) = 1/(1 + e⁻ᶻ). The derivative σ(z)·σ(−z) keeps its relative accuracy at both ends.
@@ -60,19 +60,6 @@ impl<T: Math> Function<T> for Softplus {
     }
 }
 
-/// |z| up to which e^−|z| can be told from 0, with room to spare, in `f32` and `f64`: beyond it |z| is
-/// replaced by it, so that no product is 0·∞.
-const FAR: f64 = 1000.0;
-
-/// A gated identity, z·S(z) for an S with S(z) + S(−z) = 1, from its left tail: with x = |z|,
-/// n = S(−x) and d = S(−x) − x·S'(−x), the value is max(z, 0) − x·n and the derivative d or 1 − d.
-#[inline(always)]
-pub(super) fn gated<T: Math, I: Lanes<T>>(isa: I, z: I::V, x: I::V, n: I::V, d: I::V) -> (I::V, I::V) {
-    let left = isa.lt(z, isa.zero());
-    let base = isa.select(left, k(isa, -0.0), z);
-    (isa.nfma(x, n, base), isa.select(left, d, isa.sub(isa.splat(T::ONE), d)))
-}
-
 /// z·σ(z), also called swish. At −∞ it is −0 with derivative 0; at ∞ it is ∞ with derivative 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Silu;
@@ -82,13 +69,13 @@ impl<T: Math> Function<T> for Silu {
     #[inline(always)]
     fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
-        let x = at_most(isa, isa.abs(z), FAR);
-        let e = T::exp(isa, isa.neg(x));
+        let x = Tail::distance(isa, z);
+        let (e, tail) = Tail::exp(isa, z, x);
         // σ(−x) = e/(1 + e), σ(x) = 1/(1 + e), and d = σ(−x)·(1 − x·σ(x)).
         let s = isa.div(one, isa.add(one, e));
         let n = isa.mul(e, s);
         let d = isa.mul(isa.mul(n, s), isa.add(isa.sub(one, x), e));
-        gated(isa, z, x, n, d)
+        tail.gated(isa, z, x, n, d)
     }
 }
 
@@ -105,8 +92,8 @@ impl<T: Math> Function<T> for Mish {
     fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let (one, two) = (isa.splat(T::ONE), k(isa, 2.0));
         let left = isa.lt(z, isa.zero());
-        let x = at_most(isa, isa.abs(z), FAR);
-        let e = T::exp(isa, isa.neg(x));
+        let x = Tail::distance(isa, z);
+        let (e, tail) = Tail::exp(isa, z, x);
         let w = isa.mul(e, isa.add(e, two));
         let v = isa.fma(two, e, one);
         let num = isa.select(left, w, v);
@@ -116,6 +103,6 @@ impl<T: Math> Function<T> for Mish {
         let value = isa.mul(isa.select(left, near, z), isa.mul(num, r));
         let n = isa.select(left, e, isa.mul(e, e));
         let turn = isa.mul(isa.mul(k(isa, 4.0), near), isa.fma(n, e, n));
-        (value, isa.mul(isa.mul(isa.fma(num, den, turn), r), r))
+        tail.settle(isa, value, isa.mul(isa.mul(isa.fma(num, den, turn), r), r))
     }
 }

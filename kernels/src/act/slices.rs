@@ -1,5 +1,6 @@
 //! Activations over slices: value, value with derivative, and the pointwise VJP, one pass each.
 //!
+//! One body for whole and partial vectors: with sixteen activations, two types and three ISAs, code size counts.
 //! Each kernel works on as many elements as its shortest slice has; that they are equally long is the
 //! caller's to check.
 
@@ -9,16 +10,6 @@ use crate::{
     isa::{LaneKernel, Lanes},
     math::Math,
 };
-
-/// a = g(z), for up to a vector.
-///
-/// # Safety
-/// `z` is readable and `a` writable for `n` elements, `n <= LANES`.
-#[inline(always)]
-unsafe fn value_one<T: Math, F: Function<T>, I: Lanes<T>>(isa: I, f: F, z: *const T, a: *mut T, n: usize) {
-    // SAFETY: the caller vouches for n elements.
-    unsafe { store(isa, a, f.value(isa, load(isa, z, n)), n) }
-}
 
 /// a = g(z).
 ///
@@ -33,36 +24,11 @@ pub(super) unsafe fn value<T: Math, F: Function<T>, I: Lanes<T>>(
     n: usize,
 ) {
     let mut j = 0;
-    // SAFETY: [j, j + LANES), then [j, n), is within n.
-    unsafe {
-        while j + I::LANES <= n {
-            value_one(isa, f, z.add(j), a.add(j), I::LANES);
-            j += I::LANES;
-        }
-        if j < n {
-            value_one(isa, f, z.add(j), a.add(j), n - j);
-        }
-    }
-}
-
-/// a = g(z), d = g'(z), for up to a vector.
-///
-/// # Safety
-/// `z` is readable, `a` and `d` are writable for `n` elements, `n <= LANES`.
-#[inline(always)]
-unsafe fn value_d_one<T: Math, F: Function<T>, I: Lanes<T>>(
-    isa: I,
-    f: F,
-    z: *const T,
-    a: *mut T,
-    d: *mut T,
-    n: usize,
-) {
-    // SAFETY: the caller vouches for n elements; z is loaded before a is stored.
-    unsafe {
-        let (v, slope) = f.value_d(isa, load(isa, z, n));
-        store(isa, a, v, n);
-        store(isa, d, slope, n);
+    while j < n {
+        let m = I::LANES.min(n - j);
+        // SAFETY: [j, j + m) is within n; a vector is loaded before it is stored.
+        unsafe { store(isa, a.add(j), f.value(isa, load(isa, z.add(j), m)), m) }
+        j += m;
     }
 }
 
@@ -80,33 +46,16 @@ pub(super) unsafe fn value_d<T: Math, F: Function<T>, I: Lanes<T>>(
     n: usize,
 ) {
     let mut j = 0;
-    // SAFETY: [j, j + LANES), then [j, n), is within n.
-    unsafe {
-        while j + I::LANES <= n {
-            value_d_one(isa, f, z.add(j), a.add(j), d.add(j), I::LANES);
-            j += I::LANES;
+    while j < n {
+        let m = I::LANES.min(n - j);
+        // SAFETY: [j, j + m) is within n; a vector is loaded before it is stored.
+        unsafe {
+            let (v, slope) = f.value_d(isa, load(isa, z.add(j), m));
+            store(isa, a.add(j), v, m);
+            store(isa, d.add(j), slope, m);
         }
-        if j < n {
-            value_d_one(isa, f, z.add(j), a.add(j), d.add(j), n - j);
-        }
+        j += m;
     }
-}
-
-/// out = g ⊙ g'(z), for up to a vector.
-///
-/// # Safety
-/// `z` and `g` are readable and `out` writable for `n` elements, `n <= LANES`.
-#[inline(always)]
-unsafe fn vjp_one<T: Math, F: Function<T>, I: Lanes<T>>(
-    isa: I,
-    f: F,
-    z: *const T,
-    g: *const T,
-    out: *mut T,
-    n: usize,
-) {
-    // SAFETY: the caller vouches for n elements.
-    unsafe { store(isa, out, f.vjp(isa, load(isa, z, n), load(isa, g, n)), n) }
 }
 
 /// out = g ⊙ g'(z).
@@ -124,15 +73,11 @@ unsafe fn vjp<T: Math, F: Function<T>, I: Lanes<T>>(
     n: usize,
 ) {
     let mut j = 0;
-    // SAFETY: [j, j + LANES), then [j, n), is within n.
-    unsafe {
-        while j + I::LANES <= n {
-            vjp_one(isa, f, z.add(j), g.add(j), out.add(j), I::LANES);
-            j += I::LANES;
-        }
-        if j < n {
-            vjp_one(isa, f, z.add(j), g.add(j), out.add(j), n - j);
-        }
+    while j < n {
+        let m = I::LANES.min(n - j);
+        // SAFETY: [j, j + m) is within n; the vectors are loaded before one is stored.
+        unsafe { store(isa, out.add(j), f.vjp(isa, load(isa, z.add(j), m), load(isa, g.add(j), m)), m) }
+        j += m;
     }
 }
 

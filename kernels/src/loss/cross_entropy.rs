@@ -157,5 +157,5 @@ unsafe fn weigh<T: Math, I: Lanes<T>>(
         j += VIRTUAL_LANES;
     }
     // A NaN logit is in the rest, and reaches the value even where all targets are 0.
-    (losses.sum(isa) + (shape.rest - shape.rest), totals.sum(isa))
+    (losses.sum(isa) + T::ZERO * shape.rest, totals.sum(isa))
 }

@@ -1,0 +1,284 @@
+//! Activations and their derivatives: errors in ULP, derivatives against differences, specials.
+//!
+//! `cargo test --release -p nablas-kernels --test act -- --ignored --nocapture` measures all 2³² `f32` inputs and
+//! prints the table of docs/NUMERICS.md.
+
+mod act_support;
+
+use act_support::{Random, all, in_f32, reference, ulp_f32, ulp_f64};
+use nablas_kernels::{
+    act::{Activation, Forward},
+    isa::IsaToken,
+    math::Math,
+};
+
+/// The largest errors of value and derivative in ULP, and where.
+#[derive(Debug, Clone, Copy, Default)]
+struct Worst {
+    value: (f64, f64),
+    derivative: (f64, f64),
+}
+
+impl Worst {
+    fn take(&mut self, value: f64, derivative: f64, z: f64) {
+        // A NaN is worse than any number.
+        let worse = |new: f64, old: f64| new > old || new.is_nan() && !old.is_nan();
+        if worse(value, self.value.0) {
+            self.value = (value, z);
+        }
+        if worse(derivative, self.derivative.0) {
+            self.derivative = (derivative, z);
+        }
+    }
+}
+
+/// Where the derivative crosses 0 with the input far from 0, its error is in ULP of at least 1/16: this floor.
+fn floor(act: Activation<f64>, z: f64) -> f64 {
+    let crosses =
+        matches!(act, Activation::Silu | Activation::Gelu | Activation::GeluTanh | Activation::Mish);
+    if crosses && -3.0 < z && z < 0.0 { 1.0 / 16.0 } else { 0.0 }
+}
+
+/// The value and the derivative of a slice, by the kernel.
+fn forward<T: Math>(isa: IsaToken, act: Activation<T>, z: &[T]) -> (Vec<T>, Vec<T>) {
+    let (mut a, mut d) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
+    isa.run(Forward { act, z, a: &mut a, d: &mut d });
+    (a, d)
+}
+
+/// |got − want| in ULP of `f32`; 0 where `want` rounds to what was got.
+fn error_f32(got: f32, want: f64, floor: f64) -> f64 {
+    let error = (f64::from(got) - want).abs();
+    if want as f32 == got && !error.is_finite() { 0.0 } else { error / ulp_f32(want.abs().max(floor)) }
+}
+
+/// The error of one activation in `f32` against the same in `f64`, over bit patterns from `start` by `step`.
+fn measure(act: Activation<f64>, start: u64, step: u64) -> Worst {
+    let (narrow, wide) = in_f32(act);
+    let (isa, mut worst) = (IsaToken::detect(), Worst::default());
+    let mut next = start;
+    while next < 1 << 32 {
+        let patterns = (0..4096).map(|i| next + i * step).take_while(|&b| b < 1 << 32);
+        let z: Vec<f32> = patterns.map(|b| f32::from_bits(b as u32)).collect();
+        let exact: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
+        next += 4096 * step;
+        let ((a, d), (value, derivative)) = (forward(isa, narrow, &z), forward(isa, wide, &exact));
+        for i in 0..z.len() {
+            if z[i].is_nan() {
+                assert!(a[i].is_nan() && d[i].is_nan(), "{act} of NaN is {}, {}", a[i], d[i]);
+            } else if z[i].is_finite() {
+                let at = exact[i];
+                let error = error_f32(d[i], derivative[i], floor(act, at));
+                worst.take(error_f32(a[i], value[i], 0.0), error, at);
+            }
+        }
+    }
+    worst
+}
+
+/// The bounds that docs/NUMERICS.md states, in ULP of `f32`: value, derivative.
+fn bounds(act: Activation<f64>) -> (f64, f64) {
+    match act {
+        Activation::Identity | Activation::Relu | Activation::ClippedRelu(_) => (0.0, 0.0),
+        Activation::LeakyRelu(_) => (0.501, 0.0),
+        Activation::Elu(_) => (1.5, 1.0),
+        Activation::Selu => (2.5, 2.0),
+        Activation::Sigmoid => (1.0, 2.0),
+        Activation::Tanh => (2.0, 4.0),
+        Activation::Softplus => (2.0, 2.5),
+        Activation::Silu => (3.0, 5.5),
+        Activation::Gelu => (6.0, 12.0),
+        Activation::GeluTanh => (3.5, 7.0),
+        Activation::Mish => (4.0, 9.0),
+        Activation::HardSwish => (2.5, 1.5),
+        Activation::Exp | Activation::Sin(_) => (1.0, 1.0),
+    }
+}
+
+#[test]
+fn f32_errors_stay_within_the_stated_bounds() {
+    for act in all() {
+        let worst = measure(act, 0, 3001);
+        let (value, derivative) = bounds(act);
+        assert!(worst.value.0 <= value, "{act}: value {worst:?}");
+        assert!(worst.derivative.0 <= derivative, "{act}: derivative {worst:?}");
+    }
+}
+
+#[test]
+#[ignore = "all 2³² inputs of sixteen functions: a quarter of an hour"]
+fn f32_errors_over_all_inputs() {
+    let step = std::env::var("NABLAS_SWEEP_STEP").map_or(1, |s| s.parse().expect("a number"));
+    println!("| activation | value | at z | derivative | at z |\n|---|---|---|---|---|");
+    for act in all() {
+        let Worst { value: v, derivative: d } = measure(act, 0, step);
+        println!("| {act} | {:.3} | {:e} | {:.3} | {:e} |", v.0, v.1, d.0, d.1);
+        let (value, derivative) = bounds(act);
+        assert!(v.0 <= value && d.0 <= derivative, "{act}");
+    }
+}
+
+/// The bounds in ULP of `f64`: value, derivative.
+fn bounds_f64(name: &str) -> (f64, f64) {
+    match name {
+        "exp" => (1.0, 1.0),
+        "elu:1" | "softplus" => (2.5, 2.5),
+        "selu" | "sigmoid" | "tanh" => (3.0, 4.0),
+        _ => (5.0, 9.0),
+    }
+}
+
+/// `f64` against a table of correctly rounded values.
+#[test]
+fn f64_errors_stay_within_their_bounds() {
+    let rows = include_str!("data/act_f64.csv").lines().filter(|line| !line.starts_with('#'));
+    let mut worst = std::collections::BTreeMap::<&str, Worst>::new();
+    for row in rows {
+        let mut fields = row.split(',');
+        let name = fields.next().expect("a name");
+        let act: Activation<f64> = name.parse().expect("an activation");
+        let [z, value, derivative] = [(); 3]
+            .map(|()| f64::from_bits(u64::from_str_radix(fields.next().expect("bits"), 16).expect("hex")));
+        let (a, d) = at(IsaToken::detect(), act, z);
+        let error = |got: f64, want: f64, floor: f64| (got - want).abs() / ulp_f64(want.abs().max(floor));
+        worst.entry(name).or_default().take(error(a, value, 0.0), error(d, derivative, floor(act, z)), z);
+    }
+    assert_eq!(worst.len(), 10);
+    for (name, worst) in worst {
+        println!("{name}: {worst:?}");
+        let (value, derivative) = bounds_f64(name);
+        assert!(worst.value.0 <= value && worst.derivative.0 <= derivative, "{name}: {worst:?}");
+    }
+}
+
+/// The oracle of the `f32` errors is the `f64` kernel; its own oracle, beside the table, are textbook formulas.
+#[test]
+fn f64_agrees_with_the_formulas() {
+    let mut random = Random(7);
+    for act in all() {
+        let within = |i: usize| [4.0, 40.0, 800.0, 1e-6][i % 4];
+        let z: Vec<f64> = (0..60_000).map(|i| random.within(within(i))).collect();
+        let (a, d) = forward(IsaToken::detect(), act, &z);
+        for i in 0..z.len() {
+            let (value, derivative) = reference(act, z[i]);
+            // The formulas round y of e^−y, and lose bits of denormals.
+            let close = |got: f64, want: f64, floor: f64| {
+                let y =
+                    1.0 + if act == Activation::Gelu { z[i] * z[i] } else { z[i].abs().powi(3).min(800.0) };
+                got == want
+                    || (got - want).abs() <= 8.0 * f64::EPSILON * y * want.abs().max(floor).max(1e-290)
+            };
+            let floor = floor(act, z[i]);
+            assert!(close(a[i], value, 0.0), "{act} of {}: {}, not {value}", z[i], a[i]);
+            assert!(close(d[i], derivative, floor), "{act}' of {}: {}, not {derivative}", z[i], d[i]);
+        }
+    }
+}
+
+/// The derivative is that of this very forward function: central differences in `f64`.
+#[test]
+fn derivatives_agree_with_differences() {
+    let mut random = Random(11);
+    let h = 1e-5;
+    for act in
+        all().into_iter().chain([Activation::Elu(0.3), Activation::Sin(3.0), Activation::LeakyRelu(-0.5)])
+    {
+        let z: Vec<f64> = (0..4000).map(|_| random.within(8.0)).collect();
+        let shifted = |by: f64| z.iter().map(|z| z + by).collect::<Vec<_>>();
+        let isa = IsaToken::detect();
+        let (_, d) = forward(isa, act, &z);
+        let (left, _) = forward(isa, act, &shifted(-h));
+        let (right, _) = forward(isa, act, &shifted(h));
+        let kinks = [-3.0, 0.0, 3.0, 6.0];
+        for i in 0..z.len() {
+            if kinks.iter().any(|k| (z[i] - k).abs() < 2.0 * h) {
+                continue;
+            }
+            let slope = (right[i] - left[i]) / (2.0 * h);
+            let tolerance = 1e-7 * d[i].abs().max(1.0);
+            assert!((slope - d[i]).abs() < tolerance, "{act}' at {}: {slope} or {}", z[i], d[i]);
+        }
+    }
+}
+
+/// One input through the kernel.
+fn at<T: Math>(isa: IsaToken, act: Activation<T>, z: f64) -> (f64, f64) {
+    let (a, d) = forward(isa, act, &[T::from_f64(z)]);
+    (a[0].to_f64(), d[0].to_f64())
+}
+
+fn specials<T: Math>(isa: IsaToken) {
+    let inf = f64::INFINITY;
+    let (selu, selu_low) = (1.050_700_987_355_480_5, -1.758_099_340_847_376_9);
+    let t = |x: f64| T::from_f64(x).to_f64();
+    // (−∞, ∞): value and derivative each.
+    let limits: [(Activation<T>, [(f64, f64); 2]); 15] = [
+        (Activation::Identity, [(-inf, 1.0), (inf, 1.0)]),
+        (Activation::Relu, [(0.0, 0.0), (inf, 1.0)]),
+        (Activation::LeakyRelu(T::from_f64(0.25)), [(-inf, 0.25), (inf, 1.0)]),
+        (Activation::ClippedRelu(T::from_f64(6.0)), [(0.0, 0.0), (6.0, 0.0)]),
+        (Activation::Elu(T::from_f64(0.5)), [(-0.5, 0.0), (inf, 1.0)]),
+        (Activation::Selu, [(t(selu_low), 0.0), (inf, t(selu))]),
+        (Activation::Sigmoid, [(0.0, 0.0), (1.0, 0.0)]),
+        (Activation::Tanh, [(-1.0, 0.0), (1.0, 0.0)]),
+        (Activation::Softplus, [(0.0, 0.0), (inf, 1.0)]),
+        (Activation::Silu, [(-0.0, 0.0), (inf, 1.0)]),
+        (Activation::Gelu, [(-0.0, 0.0), (inf, 1.0)]),
+        (Activation::GeluTanh, [(-0.0, 0.0), (inf, 1.0)]),
+        (Activation::Mish, [(-0.0, 0.0), (inf, 1.0)]),
+        (Activation::HardSwish, [(0.0, 0.0), (inf, 1.0)]),
+        (Activation::Exp, [(0.0, 0.0), (inf, inf)]),
+    ];
+    let huge = if T::NAME == "f32" { 3e38 } else { 1e308 };
+    for (act, [low, high]) in limits {
+        assert_eq!(at(isa, act, -inf), low, "{act} at −∞");
+        assert_eq!(at(isa, act, inf), high, "{act} at ∞");
+        let (a, d) = at(isa, act, f64::NAN);
+        assert!(a.is_nan() && d.is_nan(), "{act} of NaN: {a}, {d}");
+        for z in [huge, -huge, 1e5, -1e5, 1e-40, -1e-40, 0.0, -0.0] {
+            let (a, d) = at(isa, act, z);
+            assert!(!a.is_nan() && !d.is_nan(), "{act} of {z}: {a}, {d}");
+        }
+    }
+    let (a, d) = at(isa, Activation::Sin(T::ONE), inf);
+    assert!(a.is_nan() && d.is_nan());
+    // At 0: the branch taken, and the sign kept where the function is odd there.
+    assert_eq!(at::<T>(isa, Activation::Relu, 0.0), (0.0, 0.0));
+    assert_eq!(at(isa, Activation::LeakyRelu(T::from_f64(0.25)), 0.0), (0.0, 0.25));
+    assert_eq!(at(isa, Activation::ClippedRelu(T::from_f64(6.0)), 6.0), (6.0, 0.0));
+    assert_eq!(at::<T>(isa, Activation::Silu, 0.0), (0.0, 0.5));
+    assert_eq!(at::<T>(isa, Activation::Gelu, 0.0).0, 0.0);
+    for act in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Mish, Activation::Tanh]
+    {
+        assert!(at::<T>(isa, act, -0.0).0.is_sign_negative(), "{act} of −0");
+        assert!(at::<T>(isa, act, 0.0).0.is_sign_positive(), "{act} of 0");
+    }
+}
+
+#[test]
+fn infinities_go_to_their_limits_and_nan_stays() {
+    for isa in IsaToken::available() {
+        specials::<f32>(isa);
+        specials::<f64>(isa);
+    }
+}
+
+/// Saturated derivatives are small numbers, not differences of large ones.
+#[test]
+fn saturated_derivatives_keep_their_digits() {
+    for (act, z) in [
+        (Activation::Sigmoid, 40.0),
+        (Activation::Tanh, 15.0),
+        (Activation::Tanh, -15.0),
+        (Activation::Elu(1.0), -30.0),
+        (Activation::Softplus, -50.0),
+        (Activation::Gelu, -12.0),
+        (Activation::GeluTanh, -9.0),
+        (Activation::Silu, -80.0),
+        (Activation::Mish, -80.0),
+    ] {
+        let want = reference(act, z).1;
+        let got = at::<f32>(IsaToken::detect(), in_f32(act).0, z).1;
+        assert!(want != 0.0 && ((got - want) / want).abs() < 1e-6, "{act}' at {z}: {got}, not {want}");
+    }
+}
