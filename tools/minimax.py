@@ -118,6 +118,7 @@ SLACK = mp.mpf("1e-4")
 # (group, name, f, weight, low, high, {format: length}, fixed coefficients)
 FITS = [
     ("exp", "Q", q, lambda r: 1 / q(r), -REACH, REACH, {"f32": 6, "f64": 11}, (1,)),
+    ("exp", "FINE", q, lambda r: 1 / q(r), -REACH, REACH, {"f32": 7, "f64": 12}, (1,)),
     (
         "log",
         "R",

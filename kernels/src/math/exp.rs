@@ -20,8 +20,10 @@ pub trait ExpTable: Format {
     const HIGHEST: Self;
     /// eˣ − 1 rounds to −1 from here down.
     const MINUS_ONE: Self;
-    /// (eʳ − 1)/r.
+    /// (eʳ − 1)/r, good enough beside 1.
     const Q: &'static [Self];
+    /// (eʳ − 1)/r, good enough where eʳ − 1 itself is wanted.
+    const FINE: &'static [Self];
 }
 
 impl ExpTable for f32 {
@@ -32,6 +34,8 @@ impl ExpTable for f32 {
     const HIGHEST: f32 = 89.0;
     const MINUS_ONE: f32 = -20.0;
     const Q: &'static [f32] = &[1.0, 0.49999997, 0.16666539, 0.0416672193, 0.00836718176, 0.00138824328];
+    const FINE: &'static [f32] =
+        &[1.0, 0.5, 0.166666657, 0.0416664742, 0.00833342317, 0.00139341364, 0.000198237976];
 }
 
 impl ExpTable for f64 {
@@ -53,6 +57,20 @@ impl ExpTable for f64 {
         2.7557410989156108e-6,
         2.762740276531422e-7,
         2.505383943135338e-8,
+    ];
+    const FINE: &'static [f64] = &[
+        1.0,
+        0.5,
+        0.16666666666666677,
+        0.041666666666666657,
+        0.0083333333333218962,
+        0.0013888888888961219,
+        0.00019841269885119585,
+        2.4801587074628479e-5,
+        2.7557245323594454e-6,
+        2.7557537910223053e-7,
+        2.5108650652007999e-8,
+        2.0824518775817061e-9,
     ];
 }
 
@@ -96,7 +114,7 @@ pub(super) fn expm1<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     // 2ⁿ⁻¹, since 2ⁿ may overflow where the result does not.
     let magic = T::MAGIC + T::BIAS - T::ONE;
     let (t, r) = reduce(isa, x, magic);
-    let q = polynomial(isa, r, T::Q);
+    let q = polynomial(isa, r, T::FINE);
     let s = power(isa, isa.to_bits(t));
     let y = isa.fma(isa.mul(r, s), q, isa.sub(s, isa.splat(T::from_f64(0.5))));
     // n = 0: r·q itself, which keeps −0 and the last bit of a denormal.

@@ -17,7 +17,7 @@ fn magnitude<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let one = isa.splat(T::ONE);
     let y = at_least(isa, isa.mul(isa.abs(x), isa.splat(T::from_f64(-2.0))), T::LOWEST);
     let (t, r) = reduce(isa, y, T::MAGIC + T::BIAS + T::from_f64(64.0));
-    let q = polynomial(isa, r, T::Q);
+    let q = polynomial(isa, r, T::FINE);
     let lifted = power(isa, isa.to_bits(t));
     let s = isa.mul(lifted, isa.splat(T::from_f64(1.0 / LIFT)));
     let rs = isa.mul(r, s);
