@@ -46,30 +46,36 @@ fn forward<T: Math>(isa: IsaToken, act: Activation<T>, z: &[T]) -> (Vec<T>, Vec<
     (a, d)
 }
 
-/// |got − want| in ULP of `f32`; 0 where `want` rounds to what was got.
+/// |got − want| in ULP of `f32`; ½ where `got` is `want`, rounded.
+#[inline]
 fn error_f32(got: f32, want: f64, floor: f64) -> f64 {
-    let error = (f64::from(got) - want).abs();
-    if want as f32 == got && !error.is_finite() { 0.0 } else { error / ulp_f32(want.abs().max(floor)) }
+    if got == want as f32 { 0.5 } else { (f64::from(got) - want).abs() / ulp_f32(want.abs().max(floor)) }
 }
 
-/// The error of one activation in `f32` against the same in `f64`, over bit patterns from `start` by `step`.
-fn measure(act: Activation<f64>, start: u64, step: u64) -> Worst {
+/// The error of one activation in `f32` against the same in `f64`, over every `step`-th bit pattern.
+fn measure(act: Activation<f64>, step: u64) -> Worst {
+    const BLOCK: u64 = 4096;
     let (narrow, wide) = in_f32(act);
     let (isa, mut worst) = (IsaToken::detect(), Worst::default());
-    let mut next = start;
-    while next < 1 << 32 {
-        let patterns = (0..4096).map(|i| next + i * step).take_while(|&b| b < 1 << 32);
-        let z: Vec<f32> = patterns.map(|b| f32::from_bits(b as u32)).collect();
-        let exact: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
-        next += 4096 * step;
-        let ((a, d), (value, derivative)) = (forward(isa, narrow, &z), forward(isa, wide, &exact));
-        for i in 0..z.len() {
+    let (mut z, mut exact) = (Vec::new(), Vec::new());
+    let mut narrow_out = [vec![0.0_f32; BLOCK as usize], vec![0.0_f32; BLOCK as usize]];
+    let mut wide_out = [vec![0.0_f64; BLOCK as usize], vec![0.0_f64; BLOCK as usize]];
+    for first in (0..1 << 32).step_by((BLOCK * step) as usize) {
+        let patterns = (0..BLOCK).map(|i| first + i * step).filter(|&b| b < 1 << 32);
+        z.clear();
+        z.extend(patterns.map(|b| f32::from_bits(b as u32)));
+        exact.clear();
+        exact.extend(z.iter().map(|&z| f64::from(z)));
+        let n = z.len();
+        let ([a, d], [value, derivative]) = (&mut narrow_out, &mut wide_out);
+        isa.run(Forward { act: narrow, z: &z, a: &mut a[..n], d: &mut d[..n] });
+        isa.run(Forward { act: wide, z: &exact, a: &mut value[..n], d: &mut derivative[..n] });
+        for i in 0..n {
             if z[i].is_nan() {
                 assert!(a[i].is_nan() && d[i].is_nan(), "{act} of NaN is {}, {}", a[i], d[i]);
             } else if z[i].is_finite() {
-                let at = exact[i];
-                let error = error_f32(d[i], derivative[i], floor(act, at));
-                worst.take(error_f32(a[i], value[i], 0.0), error, at);
+                let error = error_f32(d[i], derivative[i], floor(act, exact[i]));
+                worst.take(error_f32(a[i], value[i], 0.0), error, exact[i]);
             }
         }
     }
@@ -79,17 +85,17 @@ fn measure(act: Activation<f64>, start: u64, step: u64) -> Worst {
 /// The bounds that docs/NUMERICS.md states, in ULP of `f32`: value, derivative.
 fn bounds(act: Activation<f64>) -> (f64, f64) {
     match act {
-        Activation::Identity | Activation::Relu | Activation::ClippedRelu(_) => (0.0, 0.0),
-        Activation::LeakyRelu(_) => (0.501, 0.0),
+        Activation::Identity | Activation::Relu | Activation::ClippedRelu(_) => (0.5, 0.5),
+        Activation::LeakyRelu(_) => (0.501, 0.5),
         Activation::Elu(_) => (1.5, 1.0),
-        Activation::Selu => (2.5, 2.0),
-        Activation::Sigmoid => (1.0, 2.0),
-        Activation::Tanh => (2.0, 4.0),
+        Activation::Selu => (2.5, 2.25),
+        Activation::Sigmoid => (1.0, 2.25),
+        Activation::Tanh => (2.5, 3.5),
         Activation::Softplus => (2.0, 2.5),
-        Activation::Silu => (3.0, 5.5),
-        Activation::Gelu => (6.0, 12.0),
-        Activation::GeluTanh => (3.5, 7.0),
-        Activation::Mish => (4.0, 9.0),
+        Activation::Silu => (4.0, 6.0),
+        Activation::Gelu => (6.5, 14.0),
+        Activation::GeluTanh => (4.5, 8.0),
+        Activation::Mish => (5.0, 12.0),
         Activation::HardSwish => (2.5, 1.5),
         Activation::Exp | Activation::Sin(_) => (1.0, 1.0),
     }
@@ -98,7 +104,7 @@ fn bounds(act: Activation<f64>) -> (f64, f64) {
 #[test]
 fn f32_errors_stay_within_the_stated_bounds() {
     for act in all() {
-        let worst = measure(act, 0, 3001);
+        let worst = measure(act, 3001);
         let (value, derivative) = bounds(act);
         assert!(worst.value.0 <= value, "{act}: value {worst:?}");
         assert!(worst.derivative.0 <= derivative, "{act}: derivative {worst:?}");
@@ -106,16 +112,18 @@ fn f32_errors_stay_within_the_stated_bounds() {
 }
 
 #[test]
-#[ignore = "all 2³² inputs of sixteen functions: a quarter of an hour"]
+#[ignore = "all 2³² inputs of sixteen functions: half an hour; NABLAS_SWEEP_STEP=97 takes every 97th"]
 fn f32_errors_over_all_inputs() {
+    let mut within = true;
     let step = std::env::var("NABLAS_SWEEP_STEP").map_or(1, |s| s.parse().expect("a number"));
     println!("| activation | value | at z | derivative | at z |\n|---|---|---|---|---|");
     for act in all() {
-        let Worst { value: v, derivative: d } = measure(act, 0, step);
+        let Worst { value: v, derivative: d } = measure(act, step);
         println!("| {act} | {:.3} | {:e} | {:.3} | {:e} |", v.0, v.1, d.0, d.1);
         let (value, derivative) = bounds(act);
-        assert!(v.0 <= value && d.0 <= derivative, "{act}");
+        within &= v.0 <= value && d.0 <= derivative;
     }
+    assert!(within, "a bound is exceeded");
 }
 
 /// The bounds in ULP of `f64`: value, derivative.
@@ -207,12 +215,14 @@ fn at<T: Math>(isa: IsaToken, act: Activation<T>, z: f64) -> (f64, f64) {
     (a[0].to_f64(), d[0].to_f64())
 }
 
+/// Value and derivative at −∞, and at ∞.
+type Pairs = [(f64, f64); 2];
+
 fn specials<T: Math>(isa: IsaToken) {
     let inf = f64::INFINITY;
     let (selu, selu_low) = (1.050_700_987_355_480_5, -1.758_099_340_847_376_9);
     let t = |x: f64| T::from_f64(x).to_f64();
-    // (−∞, ∞): value and derivative each.
-    let limits: [(Activation<T>, [(f64, f64); 2]); 15] = [
+    let limits: [(Activation<T>, Pairs); 15] = [
         (Activation::Identity, [(-inf, 1.0), (inf, 1.0)]),
         (Activation::Relu, [(0.0, 0.0), (inf, 1.0)]),
         (Activation::LeakyRelu(T::from_f64(0.25)), [(-inf, 0.25), (inf, 1.0)]),

@@ -156,7 +156,7 @@ fn block<T: Math>(isa: IsaToken, act: Activation<T>, rows: usize, cols: usize, g
             assert_eq!(key(delta.check()[at]), key(want), "{act} backward at {}, {}", z[at], g[at]);
             sums[j] += want;
         }
-        if act.saved() == Saved::Mask && cols % 8 != 0 {
+        if act.saved() == Saved::Mask && !cols.is_multiple_of(8) {
             let last = mask.check()[i * ld_mask + cols / 8];
             assert_eq!(last >> (cols % 8), 0, "bits past the last column are clear");
         }

@@ -123,17 +123,24 @@ pub(crate) fn in_f32(act: Activation<f64>) -> (Activation<f32>, Activation<f64>)
           LeakyRelu ClippedRelu Elu Sin)
 }
 
-/// The distance between neighbouring `f32` at |x|, but no less than 2⁻¹⁴⁹.
-pub(crate) fn ulp_f32(x: f64) -> f64 {
-    let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).clamp(-126, 127);
-    2f64.powi(exponent - 23)
+/// 2ⁿ, n a normal exponent.
+fn power(n: i64) -> f64 {
+    f64::from_bits(((n + 1023) as u64) << 52)
 }
 
-/// The distance between neighbouring `f64` at |x|.
+/// The binary exponent of |x|, that of the smallest normal number for less.
+fn exponent(x: f64) -> i64 {
+    ((x.to_bits() >> 52 & 0x7ff) as i64 - 1023).max(-1022)
+}
+
+/// The distance between neighbouring `f32` at |x|, but no less than 2⁻¹⁴⁹.
+pub(crate) fn ulp_f32(x: f64) -> f64 {
+    power(exponent(x).clamp(-126, 127) - 23)
+}
+
+/// The distance between neighbouring `f64` at |x|, |x| > 1e-290.
 pub(crate) fn ulp_f64(x: f64) -> f64 {
-    let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).clamp(-1022, 1023);
-    2f64.powi((exponent - 52).max(-1022))
-        * if exponent - 52 < -1022 { 2f64.powi(exponent - 52 + 1022) } else { 1.0 }
+    power((exponent(x) - 52).max(-1022))
 }
 
 /// A small generator of reproducible numbers (xorshift64*).
