@@ -84,16 +84,21 @@ const HALF: usize = 32;
 
 /// Draws each element, with a spread of √square / divisor.
 fn fill<T: Scalar>(rng: &mut Xoshiro256PlusPlus, draw: Draw, (square, divisor): (f64, f64), out: &mut [T]) {
-    let isa = IsaToken::detect();
     for chunk in out.chunks_mut(2 * HALF) {
-        let mut block = [0.0; 2 * HALF];
         // Whole blocks are drawn, so that a buffer's length changes none of its numbers.
-        block.fill_with(|| ((rng.next_u64() >> 11) + 1) as f64 * (0.5 / (1u64 << 52) as f64));
-        isa.run(Shape { block: &mut block, draw, square, divisor });
+        let block = block(rng, draw, square, divisor);
         for (x, z) in chunk.iter_mut().zip(block) {
             *x = T::from_f64(z);
         }
     }
+}
+
+/// The next block of numbers.
+fn block(rng: &mut Xoshiro256PlusPlus, draw: Draw, square: f64, divisor: f64) -> [f64; 2 * HALF] {
+    let mut block = [0.0; 2 * HALF];
+    block.fill_with(|| ((rng.next_u64() >> 11) + 1) as f64 * (0.5 / (1u64 << 52) as f64));
+    IsaToken::detect().run(Shape { block: &mut block, draw, square, divisor });
+    block
 }
 
 /// Shapes uniform numbers in (0, 1] to a distribution, lane by lane: the same bits on every instruction set.

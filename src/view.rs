@@ -102,6 +102,14 @@ impl Layout {
     }
 }
 
+/// Refuses strides that map two elements onto one address.
+#[cfg(feature = "ndarray")]
+pub(crate) fn check_distinct(rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Result<()> {
+    let layout = Layout { rows, cols, row_stride, col_stride };
+    let aliased = Error::Aliased { shape: Shape::new(rows, cols), row_stride, col_stride };
+    if layout.aliases_itself() { Err(aliased) } else { Ok(()) }
+}
+
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }

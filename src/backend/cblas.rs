@@ -66,7 +66,7 @@ declare!(cblas_dgemm, dgemm, f64);
 
 /// How CBLAS is told of a matrix.
 #[derive(Clone, Copy)]
-pub(crate) struct Stored {
+pub struct Stored {
     trans: c_int,
     ld: c_int,
 }

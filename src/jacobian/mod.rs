@@ -16,6 +16,7 @@
 mod dense;
 mod layer;
 mod naive;
+mod network;
 
 pub use dense::Dense;
 pub use layer::{
@@ -23,3 +24,4 @@ pub use layer::{
     layer_full_products, layer_vjp_naive, weight_jacobian,
 };
 pub use naive::{Gradients, gradients};
+pub use network::network_jacobian;
