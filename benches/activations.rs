@@ -53,11 +53,11 @@ fn one<T: Scalar>(c: &mut Criterion, isa: IsaToken, activation: Activation<T>, n
         }
     };
     let id = BenchmarkId::new("value", n);
-    price(measure::time(&mut group, id, bytes(2), || {
+    price(measure::time(&mut group, id, bytes(2), |_| {
         activation.value_on(isa, black_box(&z), &mut out).expect("the slices are equally long");
     }));
     let id = BenchmarkId::new("vjp", n);
-    price(measure::time(&mut group, id, bytes(3), || {
+    price(measure::time(&mut group, id, bytes(3), |_| {
         activation.vjp_on(isa, black_box(&z), &g, &mut out).expect("the slices are equally long");
     }));
     group.finish();

@@ -2,9 +2,13 @@
 //! the machine's limit, beside unfused passes over the plain products of other libraries?
 
 mod common {
+    pub(crate) mod agree;
     pub(crate) mod flop;
+    pub(crate) mod matrixmultiply;
     pub(crate) mod measure;
     pub(crate) mod numbers;
+    pub(crate) mod operands;
+    pub(crate) mod passes;
     pub(crate) mod peak;
     pub(crate) mod peers;
     pub(crate) mod unfused;
@@ -12,20 +16,18 @@ mod common {
 }
 
 use common::{
+    agree::same,
     flop::{say_peak, time_flop},
     measure::quick,
-    numbers::same,
+    operands::{Operands, operands},
     peak::peak,
     peers::Peer,
     unfused::Unfused,
-    workloads::{self, Operands, Workload},
+    workloads::{self, Workload},
 };
-use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main,
-    measurement::WallTime,
-};
-use nablas::{Activation, BackendKind, MatRef, Mlp, Plan, PlanOptions};
-use std::time::Duration;
+use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use nablas::{Activation, BackendKind, MatMut, MatRef, Mlp, Plan, PlanOptions};
+use std::{cell::LazyCell, time::Duration};
 
 fn steps(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
@@ -43,38 +45,60 @@ fn steps(c: &mut Criterion) {
 
 fn step(c: &mut Criterion, workload: &Workload, threads: usize, peak: f64) {
     let batch = if quick() { workload.batch.min(64) } else { workload.batch };
-    let operands = workload.operands(batch);
+    let Operands { params, x, dy } = operands(workload.widths, batch, workload.activation);
+    let (params, x, dy): (&[f32], &[f32], &[f32]) = (&params, &x, &dy);
     let mlp = network(workload);
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
 
     let mut group = c.benchmark_group(format!("mlp/{}", workload.name));
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
-    let mut bench = Bench { group, flop: workload.flop(batch), peak, threads, reference: Vec::new() };
-
-    for (name, backend) in
-        [("nablas", BackendKind::Native), ("nablas on matrixmultiply", BackendKind::MatrixMultiply)]
-    {
-        let options =
-            PlanOptions { max_batch: batch, threads: Some(threads), backend, ..PlanOptions::default() };
+    let flop = workload.flop(batch);
+    let x_view = MatRef::new(x, batch, mlp.inputs()).expect("X is [B, n_0]");
+    let dy_view = MatRef::new(dy, batch, mlp.outputs()).expect("∂L/∂A_L is [B, n_L]");
+    let planned = |threads, backend| {
+        let options = PlanOptions::new(batch).threads(threads).backend(backend);
         let plan = Plan::new(&mlp, &options).expect("the network can be planned");
         let mut workspace = plan.workspace().expect("there is memory");
-        let Operands { params, x, dy } = &operands;
-        let x = MatRef::new(x, batch, mlp.inputs()).expect("X is [B, n_0]");
-        let dy = MatRef::new(dy, batch, mlp.outputs()).expect("∂L/∂A_L is [B, n_L]");
-        bench.contender(&mlp, name, |grads| {
-            plan.vjp(params, x, dy, None, grads, None, &mut workspace).expect("the operands fit the plan");
+        move |grads: &mut [f32]| {
+            plan.vjp(params, x_view, dy_view, None, grads, None, &mut workspace)
+                .expect("the operands fit the plan");
+        }
+    };
+    let mut grads = vec![0.0; mlp.param_len()];
+    let reference = LazyCell::new(|| {
+        let mut grads = vec![0.0; mlp.param_len()];
+        planned(1, BackendKind::Native)(&mut grads);
+        grads
+    });
+    let mut contender = |name: &str, step: &mut dyn FnMut(&mut [f32])| {
+        let id = BenchmarkId::new(name, format!("{threads} threads"));
+        time_flop(&mut group, id, flop, peak, |check| {
+            step(&mut grads);
+            if check {
+                same_gradient(name, &mlp, &grads, &reference);
+            }
         });
-    }
+    };
+    contender("nablas", &mut planned(threads, BackendKind::Native));
+    contender("nablas on matrixmultiply", &mut planned(threads, BackendKind::MatrixMultiply));
     for peer in Peer::ALL {
-        let product = |a: MatRef<'_, f32>, b: MatRef<'_, f32>, c: nablas::MatMut<'_, f32>| {
-            peer.product(threads, a, b, c)
-        };
+        let product =
+            |a: MatRef<'_, f32>, b: MatRef<'_, f32>, c: MatMut<'_, f32>| peer.product(threads, a, b, c);
         let mut unfused = Unfused::new(&mlp, batch, isa, threads, product);
-        let Operands { params, x, dy } = &operands;
-        bench.contender(&mlp, peer.name(), |grads| unfused.step(params, x, dy, grads));
+        contender(peer.name(), &mut |grads| unfused.step(params, x, dy, grads));
     }
-    bench.group.finish();
+    group.finish();
+}
+
+/// Compares dW and db of each layer.
+fn same_gradient(name: &str, mlp: &Mlp<f32>, got: &[f32], want: &[f32]) {
+    for l in 0..mlp.layers().len() {
+        for range in [mlp.weights_range(l), mlp.bias_range(l)] {
+            let range = range.expect("l is a layer");
+            same(name, &got[range.clone()], &want[range]);
+        }
+    }
 }
 
 fn network(workload: &Workload) -> Mlp<f32> {
@@ -82,40 +106,6 @@ fn network(workload: &Workload) -> Mlp<f32> {
     let hidden = &workload.widths[1..workload.widths.len() - 1];
     let builder = hidden.iter().fold(Mlp::builder(inputs), |b, &width| b.layer(width, workload.activation));
     builder.layer(outputs, Activation::Identity).build().expect("the network is well formed")
-}
-
-/// The contenders of one workload.
-struct Bench<'a> {
-    group: BenchmarkGroup<'a, WallTime>,
-    flop: u64,
-    peak: f64,
-    threads: usize,
-    /// The first contender's gradient.
-    reference: Vec<f32>,
-}
-
-impl Bench<'_> {
-    /// Checks the gradient that `step` writes, array by array, then times it.
-    fn contender(
-        &mut self,
-        mlp: &Mlp<f32>,
-        name: &str,
-        grads: &mut Vec<f32>,
-        mut step: impl FnMut(&mut Vec<f32>),
-    ) {
-        step(grads);
-        if self.reference.is_empty() {
-            self.reference.clone_from(grads);
-        }
-        for l in 0..mlp.layers().len() {
-            for range in [mlp.weights_range(l), mlp.bias_range(l)] {
-                let range = range.expect("l is a layer");
-                same(name, &grads[range.clone()], &self.reference[range]);
-            }
-        }
-        let id = BenchmarkId::new(name, format!("{} threads", self.threads));
-        time_flop(&mut self.group, id, self.flop, self.peak, || step(&mut grads));
-    }
 }
 
 criterion_group!(benches, steps);

@@ -2,6 +2,7 @@
 //! a = tanh(W·x + b), against the same numbers through materialised Jacobians.
 
 mod common {
+    pub(crate) mod agree;
     pub(crate) mod flop;
     pub(crate) mod measure;
     pub(crate) mod numbers;
@@ -9,22 +10,27 @@ mod common {
 }
 
 use common::{
+    agree::same,
     flop::{say_peak, time_flop},
     measure::quick,
-    numbers::{same, uniform},
+    numbers::uniform,
     peak::peak,
 };
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use nablas::{
     Activation, Error, MatMut, MatRef, Mlp, Plan, PlanOptions, Pointwise,
     backend::Native,
-    jacobian::{activation_vjp_naive, gradients, layer_bytes, layer_full_products},
+    jacobian::{Dense, activation_vjp_naive, gradients, layer_bytes, layer_full_products},
 };
 use std::{hint::black_box, time::Duration};
 
 /// The memory that Jacobians may take together.
 const LIMIT: u64 = 4 << 30;
 const ACTIVATION: Activation<f32> = Activation::Tanh;
+/// The widest layer whose Jacobians are multiplied matrix by matrix: beyond, one product takes minutes.
+const FULL: usize = 256;
+const WARM_UP: Duration = Duration::from_millis(200);
+const MEASURE: Duration = Duration::from_secs(1);
 
 fn sizes() -> &'static [usize] {
     if quick() { &[16, 64] } else { &[16, 32, 64, 128, 256, 512, 1024] }
@@ -38,25 +44,23 @@ fn activation(c: &mut Criterion) {
     let blas = Native::new(isa);
     for &n in sizes() {
         let mut group = c.benchmark_group(format!("vs_jacobian/activation/{n}"));
-        group
-            .sample_size(10)
-            .warm_up_time(Duration::from_millis(200))
-            .measurement_time(Duration::from_secs(1));
+        group.sample_size(10).warm_up_time(WARM_UP).measurement_time(MEASURE);
         let (z, g) = (uniform(n, 1), uniform(n, 2));
         let mut out = vec![0.0; n];
-        let mut fused = || ACTIVATION.vjp_on(isa, black_box(&z), &g, &mut out).expect("equally long");
         let naive = || activation_vjp_naive(&ACTIVATION, black_box(&z), &g, LIMIT, &blas).expect("it fits");
-        fused();
-        let through = naive();
         // One product an element.
         let flop = n as u64;
-        let best = time_flop(&mut group, BenchmarkId::from_parameter("vjp"), flop, peak, &mut fused);
-        same("activation VJP", &out, &through);
-        let by_jacobian =
-            time_flop(&mut group, BenchmarkId::from_parameter("diagonal Jacobian"), flop, peak, || {
-                black_box(naive());
-            });
-        compare(best, by_jacobian, 4 * n as u128, 4 * (n * n) as u128);
+        let fast = time_flop(&mut group, BenchmarkId::from_parameter("vjp"), flop, peak, |check| {
+            ACTIVATION.vjp_on(isa, black_box(&z), &g, &mut out).expect("the slices are equally long");
+            if check {
+                same("activation VJP", &out, &naive());
+            }
+        });
+        let id = BenchmarkId::from_parameter("diagonal Jacobian");
+        let slow = time_flop(&mut group, id, flop, peak, |_| {
+            black_box(naive());
+        });
+        compare(fast, slow, 4 * n as u128, 4 * (n * n) as u128);
         group.finish();
     }
 }
@@ -68,80 +72,84 @@ fn layer(c: &mut Criterion) {
     let blas = Native::new(isa);
     for &n in sizes() {
         let mut group = c.benchmark_group(format!("vs_jacobian/layer/{n}"));
-        group
-            .sample_size(10)
-            .warm_up_time(Duration::from_millis(200))
-            .measurement_time(Duration::from_secs(1));
+        group.sample_size(10).warm_up_time(WARM_UP).measurement_time(MEASURE);
         let mlp = Mlp::builder(n).layer(n, ACTIVATION).build().expect("a layer of n×n");
         let mut params = uniform(mlp.param_len(), 1);
         params.iter_mut().for_each(|p| *p /= (n as f32).sqrt());
         let (x, dy) = (uniform(n, 2), uniform(n, 3));
         let row = |x| MatRef::new(x, 1, n).expect("a row of n");
         let (x_row, dy_row) = (row(&x), row(&dy));
-        // Products of δ with W and with x: dX, dW.
+        // The products of δ with W and with x.
         let flop = 4 * (n * n) as u64;
-
-        let plan = Plan::new(&mlp, &PlanOptions::new(1).threads(1)).expect("the layer can be planned");
-        let mut workspace = plan.workspace().expect("there is memory");
-        let mut grads = vec![0.0; mlp.param_len()];
-        let mut dx = vec![0.0; n];
-        let mut y = vec![0.0; n];
-        plan.forward(&params, x_row, MatMut::new(&mut y, 1, n).expect("a row"), &mut workspace)
-            .expect("it fits");
-        let mut fused = || {
-            let dx = MatMut::new(&mut dx, 1, n).expect("a row of n");
-            plan.backward(&params, x_row, dy_row, &mut grads, Some(dx), &mut workspace).expect("it fits");
-        };
-        let best = time_flop(&mut group, BenchmarkId::from_parameter("vjp"), flop, peak, &mut fused);
-        fused();
         let bytes = 4 * (n + mlp.param_len()) as u128;
 
         // Vector first: δ is multiplied by each Jacobian.
-        let naive = || gradients(&mlp, black_box(&params), x_row, dy_row, LIMIT, &blas);
-        match naive() {
-            Ok(by_jacobians) => {
-                same("layer gradient", &grads, &by_jacobians.params);
-                same("layer dX", &dx, by_jacobians.dx.data());
-                let id = BenchmarkId::from_parameter("vector times Jacobians");
-                let slow = time_flop(&mut group, id, flop, peak, || {
-                    black_box(naive().expect("it has fitted before"));
-                });
-                compare(best, slow, bytes, by_jacobians.bytes_materialised);
-            }
-            Err(Error::TooLarge { bytes, .. }) => {
-                println!("vector times Jacobians: {} do not fit", mib(bytes))
-            }
-            Err(e) => panic!("{e}"),
-        }
-
-        // Matrix by matrix: diag(g'(z))·∂z/∂W is n × n², 2n⁴ FLOP; beyond n = 256 minutes.
+        let by_vector = || gradients(&mlp, black_box(&params), x_row, dy_row, LIMIT, &blas);
+        // Matrix by matrix: diag(g'(z))·∂z/∂W has 2n⁴ FLOP.
         let w = mlp.weights(&params, 0).expect("it has one layer");
         let z = preactivation(&mlp, &params, &x);
-        let full = || {
+        let by_matrix = || {
             let (by_x, by_w) = layer_full_products(w, &ACTIVATION, black_box(&x), &z, LIMIT, &blas)?;
-            let apply = |jacobian: &nablas::jacobian::Dense<f32>| {
-                let mut product = vec![0.0; jacobian.shape().1];
-                for (i, g) in dy.iter().enumerate() {
-                    product.iter_mut().zip(jacobian.row(i)).for_each(|(p, j)| *p += g * j);
-                }
-                product
-            };
-            Ok::<_, Error>((apply(&by_x), apply(&by_w)))
+            Ok::<_, Error>((row_times(&dy, &by_x), row_times(&dy, &by_w)))
         };
-        if n <= 256 {
-            let (dx_full, dw_full) = full().expect("it fits");
-            same("layer dX by full products", &dx_full, &dx);
-            same("layer dW by full products", &dw_full, &grads[..n * n]);
+
+        let plan = Plan::new(&mlp, &PlanOptions::new(1).threads(1)).expect("the layer can be planned");
+        let mut workspace = plan.workspace().expect("there is memory");
+        let (mut y, mut dx, mut grads) = (vec![0.0; n], vec![0.0; n], vec![0.0; mlp.param_len()]);
+        plan.forward(&params, x_row, row_mut(&mut y), &mut workspace).expect("the operands fit the plan");
+        let id = BenchmarkId::from_parameter("vjp");
+        let fast = time_flop(&mut group, id, flop, peak, |check| {
+            let dx_row = Some(row_mut(&mut dx));
+            plan.backward(&params, x_row, dy_row, &mut grads, dx_row, &mut workspace).expect("it fits");
+            if check && let Ok(naive) = by_vector() {
+                same("layer gradient", &grads, &naive.params);
+                same("layer dX", &dx, naive.dx.data());
+            }
+            if check && n <= FULL {
+                let (dx_full, dw_full) = by_matrix().expect("it fits");
+                same("layer dX by full products", &dx, &dx_full);
+                same("layer dW by full products", &grads[..n * n], &dw_full);
+            }
+        });
+
+        let needed = layer_bytes::<f32>(n, n, true);
+        if needed <= LIMIT.into() {
+            let id = BenchmarkId::from_parameter("vector times Jacobians");
+            let slow = time_flop(&mut group, id, flop, peak, |_| {
+                black_box(by_vector().expect("it fits"));
+            });
+            compare(fast, slow, bytes, needed);
+        } else {
+            println!(
+                "vector times Jacobians at n = {n}: {} do not fit into {}",
+                mib(needed),
+                mib(LIMIT.into())
+            );
+        }
+        if n <= FULL {
             let id = BenchmarkId::from_parameter("full products");
-            let slow = time_flop(&mut group, id, flop, peak, || {
-                black_box(full().expect("it has fitted before"));
+            let slow = time_flop(&mut group, id, flop, peak, |_| {
+                black_box(by_matrix().expect("it fits"));
             });
             // The factors, and their two products.
-            let products = 4 * (n * n + n * n * n) as u128;
-            compare(best, slow, bytes, layer_bytes::<f32>(n, n, true) + products);
+            compare(fast, slow, bytes, needed + 4 * (n * n + n * n * n) as u128);
         }
         group.finish();
     }
+}
+
+fn row_mut(x: &mut [f32]) -> MatMut<'_, f32> {
+    let n = x.len();
+    MatMut::new(x, 1, n).expect("a row of n")
+}
+
+/// vᵀ·J.
+fn row_times(v: &[f32], jacobian: &Dense<f32>) -> Vec<f32> {
+    let mut product = vec![0.0; jacobian.shape().1];
+    for (i, v) in v.iter().enumerate() {
+        product.iter_mut().zip(jacobian.row(i)).for_each(|(p, j)| *p += v * j);
+    }
+    product
 }
 
 /// W·x + b.

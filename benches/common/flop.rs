@@ -12,13 +12,13 @@ pub(crate) fn say_peak(what: &str, peak: f64) {
     );
 }
 
-/// Times `f`, which does `flop` operations, and prints its share of `peak` (FLOP/s).
+/// [`time`]s `f`, which does `flop` operations, and prints its share of `peak` (FLOP/s).
 pub(crate) fn time_flop(
     group: &mut BenchmarkGroup<'_, WallTime>,
     id: BenchmarkId,
     flop: u64,
     peak: f64,
-    f: impl FnMut(),
+    f: impl FnMut(bool),
 ) -> Option<Duration> {
     let best = time(group, id, Throughput::Elements(flop), f)?;
     let rate = flop as f64 / best.as_secs_f64();

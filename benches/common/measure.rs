@@ -19,19 +19,24 @@ pub(crate) fn quick() -> bool {
 
 /// Times `f` under `id`; `work` is what criterion divides by the time. Returns the best mean of a sample, or
 /// nothing where the benchmark was filtered out.
+///
+/// Once before all timing `f` is called with `true`: it then checks what it has computed.
 pub(crate) fn time(
     group: &mut BenchmarkGroup<'_, WallTime>,
     id: BenchmarkId,
     work: Throughput,
-    mut f: impl FnMut(),
+    mut f: impl FnMut(bool),
 ) -> Option<Duration> {
     let mut best: Option<Duration> = None;
     group.throughput(work);
     group.bench_function(id, |b| {
+        if best.is_none() {
+            f(true);
+        }
         b.iter_custom(|iterations| {
             let start = Instant::now();
             for _ in 0..iterations {
-                f();
+                f(false);
             }
             let total = start.elapsed();
             let mean = total / u32::try_from(iterations).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! Reproducible operands, and the check that contenders did the same work.
+//! Reproducible operands.
 
 /// `n` numbers in [−1, 1), the same for the same seed.
 pub(crate) fn uniform(n: usize, seed: u64) -> Vec<f32> {
@@ -11,18 +11,4 @@ pub(crate) fn uniform(n: usize, seed: u64) -> Vec<f32> {
         z ^ (z >> 31)
     };
     (0..n).map(|_| (next() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
-}
-
-/// ‖got − want‖ / ‖want‖ in the Euclidean norm, NaN where either holds one.
-pub(crate) fn relative(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let norm = |it: &mut dyn Iterator<Item = f64>| it.map(|x| x * x).sum::<f64>().sqrt();
-    let difference = norm(&mut got.iter().zip(want).map(|(g, w)| f64::from(*g) - f64::from(*w)));
-    difference / norm(&mut want.iter().map(|w| f64::from(*w)))
-}
-
-/// Panics unless two contenders agree to 10⁻⁴: only equal work is timed.
-pub(crate) fn same(what: &str, got: &[f32], want: &[f32]) {
-    let error = relative(got, want);
-    assert!(error <= 1e-4, "{what}: differs from the reference by {error:.2e}; not timed");
 }

@@ -1,7 +1,7 @@
 //! Plain products of the libraries compared with.
 
+use super::matrixmultiply::matrixmultiply;
 use nablas::{MatMut, MatRef};
-use rayon::prelude::*;
 
 /// A library that multiplies matrices.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,19 +42,9 @@ impl Peer {
         assert!(b.nrows() == k && c.shape() == (m, n));
         let (ap, ars, acs) = (a.as_ptr(), a.row_stride(), a.col_stride());
         let (bp, brs, bcs) = (b.as_ptr(), b.row_stride(), b.col_stride());
-        let (crs, ccs) = (c.row_stride(), c.col_stride());
-        let cp = c.as_mut_ptr();
+        let (cp, crs, ccs) = (c.as_mut_ptr(), c.row_stride(), c.col_stride());
         match self {
-            Self::MatrixMultiply => {
-                let block = Block { a: ap, ars, acs, b: bp, brs, bcs, c: cp, crs, ccs, k, n };
-                if threads == 1 {
-                    // SAFETY: the views are valid for their shapes and strides, and C aliases neither operand.
-                    return unsafe { block.rows(0, m) };
-                }
-                // SAFETY: as above; the blocks' rows are disjoint.
-                let run = |t: usize| unsafe { block.rows(m * t / threads, m * (t + 1) / threads) };
-                (0..threads).into_par_iter().for_each(run);
-            }
+            Self::MatrixMultiply => matrixmultiply(threads, a, b, c),
             Self::Gemm => {
                 let par = match threads {
                     1 => gemm::Parallelism::None,
@@ -91,42 +81,6 @@ impl Peer {
                     gemmkit::gemm_unchecked(m, k, n, 1.0, ap, ars, acs, bp, brs, bcs, 0.0, cp, crs, ccs, par);
                 }
             }
-        }
-    }
-}
-
-/// A product for `matrixmultiply`, to be done in blocks of rows.
-struct Block {
-    a: *const f32,
-    ars: isize,
-    acs: isize,
-    b: *const f32,
-    brs: isize,
-    bcs: isize,
-    c: *mut f32,
-    crs: isize,
-    ccs: isize,
-    k: usize,
-    n: usize,
-}
-
-// SAFETY: threads get disjoint rows of C and only read A and B.
-unsafe impl Sync for Block {}
-
-impl Block {
-    /// Rows `lo..hi` of C.
-    ///
-    /// # Safety
-    /// The pointers are valid for the shapes and strides, C's rows are touched by this call alone.
-    unsafe fn rows(&self, lo: usize, hi: usize) {
-        let at = lo as isize;
-        // SAFETY: the rows are within A and C; the caller vouches for both.
-        unsafe {
-            let (a, c) = (self.a.offset(at * self.ars), self.c.offset(at * self.crs));
-            let (m, k, n) = (hi - lo, self.k, self.n);
-            matrixmultiply::sgemm(
-                m, k, n, 1.0, a, self.ars, self.acs, self.b, self.brs, self.bcs, 0.0, c, self.crs, self.ccs,
-            );
         }
     }
 }

@@ -1,17 +1,11 @@
 //! A training step as it is done without fusion: plain products, and passes over memory for everything else.
 //!
-//! The passes use this library's vector math and are as few as they can be: bias and activation in one, the
-//! derivative, the Hadamard product and the column sums in another.
+//! Bias and activation are one pass; the derivative, the Hadamard product and the column sums another.
 
+use super::passes::{backward, fold, forward, keeps, load, share, store};
 use nablas::{Activation, IsaToken, MatMut, MatRef, Mlp};
-use nablas_kernels::{
-    act::{Function, Saved, WithFunction},
-    isa::{LaneKernel, Lanes},
-};
+use nablas_kernels::isa::{LaneKernel, Lanes};
 use rayon::prelude::*;
-
-/// Elements below which a pass stays on the calling thread.
-const SERIAL: usize = 8192;
 
 /// A network's step over the plain product `P`: C ← A·B.
 pub(crate) struct Unfused<P> {
@@ -39,9 +33,9 @@ impl<P: Fn(MatRef<'_, f32>, MatRef<'_, f32>, MatMut<'_, f32>)> Unfused<P> {
     /// Allocates all that the steps will need.
     pub(crate) fn new(mlp: &Mlp<f32>, batch: usize, isa: IsaToken, threads: usize, product: P) -> Self {
         let layer = |activation: Activation<f32>, width: usize| {
-            let kept = matches!(activation.saved(), Saved::Pre | Saved::Derivative);
             let buffer = || vec![0.0; batch * width];
-            Layer { a: buffer(), kept: if kept { buffer() } else { Vec::new() }, delta: buffer() }
+            let kept = if keeps(activation) { buffer() } else { Vec::new() };
+            Layer { a: buffer(), kept, delta: buffer() }
         };
         let layers = mlp.layers().iter().map(|l| layer(l.activation, l.outputs)).collect();
         let partial = vec![0.0; threads * mlp.max_width()];
@@ -97,52 +91,6 @@ fn view_mut(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {
     MatMut::new(data, rows, cols).expect("the buffer has that size")
 }
 
-/// A ← g(A + b), keeping what the backward needs; rows split over the threads.
-pub(crate) fn forward(
-    isa: IsaToken,
-    threads: usize,
-    activation: Activation<f32>,
-    bias: &[f32],
-    a: &mut [f32],
-    kept: &mut [f32],
-) {
-    let share = share(threads, bias.len(), a.len());
-    if share >= a.len() {
-        return isa.run(Forward { activation, bias, a, kept });
-    }
-    let parts = a.par_chunks_mut(share);
-    if kept.is_empty() {
-        parts.for_each(|a| isa.run(Forward { activation, bias, a, kept: &mut [] }));
-    } else {
-        let parts = parts.zip(kept.par_chunks_mut(share));
-        parts.for_each(|(a, kept)| isa.run(Forward { activation, bias, a, kept }));
-    }
-}
-
-/// δ ← δ ⊙ g', db ← its column sums.
-pub(crate) fn backward(
-    isa: IsaToken,
-    threads: usize,
-    activation: Activation<f32>,
-    saved: &[f32],
-    delta: &mut [f32],
-    db: &mut [f32],
-    partial: &mut [f32],
-) {
-    let n = db.len();
-    let share = share(threads, n, delta.len());
-    if share >= delta.len() {
-        db.fill(0.0);
-        return isa.run(Backward { activation, saved, delta, db });
-    }
-    partial.fill(0.0);
-    let parts = delta.par_chunks_mut(share).zip(saved.par_chunks(share));
-    parts.zip(partial.par_chunks_mut(n)).for_each(|((delta, saved), db)| {
-        isa.run(Backward { activation, saved, delta, db });
-    });
-    fold(db, &partial[..threads * n]);
-}
-
 /// db ← the column sums of δ.
 pub(crate) fn column_sums(isa: IsaToken, threads: usize, delta: &[f32], db: &mut [f32], partial: &mut [f32]) {
     let n = db.len();
@@ -158,117 +106,9 @@ pub(crate) fn column_sums(isa: IsaToken, threads: usize, delta: &[f32], db: &mut
     fold(db, &partial[..threads * n]);
 }
 
-/// Elements of a thread's share: whole rows.
-fn share(threads: usize, n: usize, elements: usize) -> usize {
-    if elements < SERIAL { elements } else { (elements / n).div_ceil(threads) * n }
-}
-
-fn fold(db: &mut [f32], partial: &[f32]) {
-    db.fill(0.0);
-    for part in partial.chunks_exact(db.len()) {
-        for (sum, p) in db.iter_mut().zip(part) {
-            *sum += p;
-        }
-    }
-}
-
-struct Forward<'a> {
-    activation: Activation<f32>,
-    bias: &'a [f32],
-    a: &'a mut [f32],
-    kept: &'a mut [f32],
-}
-
-struct Backward<'a> {
-    activation: Activation<f32>,
-    saved: &'a [f32],
-    delta: &'a mut [f32],
-    db: &'a mut [f32],
-}
-
 struct ColumnSums<'a> {
     delta: &'a [f32],
     db: &'a mut [f32],
-}
-
-/// A kernel on an ISA, waiting for the activation's type.
-struct On<I, K>(I, K);
-
-impl LaneKernel for Forward<'_> {
-    type Elem = f32;
-    type Output = ();
-    #[inline(always)]
-    fn run_lanes<I: Lanes<f32>>(self, isa: I) {
-        self.activation.dispatch(On(isa, self));
-    }
-}
-
-impl<I: Lanes<f32>> WithFunction<f32> for On<I, Forward<'_>> {
-    type Output = ();
-    #[inline(always)]
-    fn with<F: Function<f32>>(self, f: F) {
-        let Self(isa, Forward { bias, a, kept, .. }) = self;
-        let n = bias.len();
-        let keep = !kept.is_empty();
-        assert!(!keep || kept.len() == a.len());
-        for (i, row) in a.chunks_exact_mut(n).enumerate() {
-            for j in (0..n).step_by(I::LANES) {
-                let m = I::LANES.min(n - j);
-                // SAFETY: columns j..j + m are within the row, the bias and, if kept, row i of it.
-                unsafe {
-                    let b = load(isa, bias.as_ptr().add(j), m);
-                    let z = isa.add(load(isa, row.as_ptr().add(j), m), b);
-                    let (value, save) = match F::SAVED {
-                        Saved::Derivative => f.value_d(isa, z),
-                        _ => (f.value(isa, z), z),
-                    };
-                    store(isa, row.as_mut_ptr().add(j), value, m);
-                    if keep {
-                        store(isa, kept.as_mut_ptr().add(i * n + j), save, m);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl LaneKernel for Backward<'_> {
-    type Elem = f32;
-    type Output = ();
-    #[inline(always)]
-    fn run_lanes<I: Lanes<f32>>(self, isa: I) {
-        self.activation.dispatch(On(isa, self));
-    }
-}
-
-impl<I: Lanes<f32>> WithFunction<f32> for On<I, Backward<'_>> {
-    type Output = ();
-    #[inline(always)]
-    fn with<F: Function<f32>>(self, f: F) {
-        let Self(isa, Backward { saved, delta, db, .. }) = self;
-        let n = db.len();
-        for (row, saved) in delta.chunks_exact_mut(n).zip(saved.chunks_exact(n)) {
-            for j in (0..n).step_by(I::LANES) {
-                let m = I::LANES.min(n - j);
-                // SAFETY: columns j..j + m are within the rows and the sums.
-                unsafe {
-                    let s = load(isa, saved.as_ptr().add(j), m);
-                    let d = load(isa, row.as_ptr().add(j), m);
-                    let d = match F::SAVED {
-                        Saved::Nothing => d,
-                        // A lies on the same branch as Z.
-                        Saved::Mask => f.from_mask(isa, f.branch(isa, s), d),
-                        Saved::Output => isa.mul(d, f.from_output(isa, s)),
-                        Saved::Derivative => isa.mul(d, s),
-                        Saved::Pre => f.vjp(isa, s, d),
-                    };
-                    store(isa, row.as_mut_ptr().add(j), d, m);
-                    let sum = db.as_mut_ptr().add(j);
-                    store(isa, sum, isa.add(load(isa, sum, m), d), m);
-                }
-            }
-        }
-    }
 }
 
 impl LaneKernel for ColumnSums<'_> {
@@ -289,24 +129,4 @@ impl LaneKernel for ColumnSums<'_> {
             }
         }
     }
-}
-
-/// Loads up to a vector; lanes from `n` on are zero.
-///
-/// # Safety
-/// `n <= LANES` elements are readable.
-#[inline(always)]
-unsafe fn load<I: Lanes<f32>>(isa: I, ptr: *const f32, n: usize) -> I::V {
-    // SAFETY: the caller vouches for n elements.
-    unsafe { if n == I::LANES { isa.load(ptr) } else { isa.load_partial(ptr, n) } }
-}
-
-/// Stores up to a vector.
-///
-/// # Safety
-/// `n <= LANES` elements are writable.
-#[inline(always)]
-unsafe fn store<I: Lanes<f32>>(isa: I, ptr: *mut f32, v: I::V, n: usize) {
-    // SAFETY: the caller vouches for n elements.
-    unsafe { if n == I::LANES { isa.store(ptr, v) } else { isa.store_partial(ptr, v, n) } }
 }
