@@ -42,7 +42,7 @@ const CASES: [Case; 10] = [
     case(Function::Tanh, f64::tanh, 2.0, 2.0),
     case(Function::TanhDerivative, sech2, 3.5, 3.0),
     case(Function::Sigmoid, sigmoid, 1.0, 1.0),
-    case(Function::SigmoidDerivative, sigmoid_derivative, 2.0, 2.0),
+    case(Function::SigmoidDerivative, sigmoid_derivative, 2.5, 2.5),
     case(Function::Erf, libm::erf, 1.0, 1.0),
     case(Function::Sin, f64::sin, 1.0, 1.0),
     case(Function::Cos, f64::cos, 1.0, 1.0),

@@ -17,11 +17,14 @@ fn magnitude<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let one = isa.splat(T::ONE);
     let y = at_least(isa, isa.mul(isa.abs(x), isa.splat(T::from_f64(-2.0))), T::LOWEST);
     let (t, r) = reduce(isa, y, T::MAGIC + T::BIAS + T::from_f64(64.0));
-    let q = polynomial(isa, r, T::FINE);
+    // q, and what rounding it lost: for small x the loss would be the largest of all.
+    let q1 = polynomial(isa, r, &T::FINE[1..]);
+    let q = isa.fma(r, q1, one);
+    let lost = isa.fma(r, q1, isa.sub(one, q));
     let lifted = power(isa, isa.to_bits(t));
     let s = isa.mul(lifted, isa.splat(T::from_f64(1.0 / LIFT)));
     let rs = isa.mul(r, s);
-    let numerator = isa.nfma(rs, q, isa.sub(one, s));
+    let numerator = isa.nfma(rs, q, isa.nfma(rs, lost, isa.sub(one, s)));
     let denominator = isa.fma(rs, q, isa.add(one, s));
     (isa.div(numerator, denominator), isa.fma(isa.mul(r, lifted), q, lifted))
 }
