@@ -120,7 +120,7 @@ fn layer(
             let mut results = Results::zeros(batch, n);
             // The backward reads what the forward has kept.
             contender.forward(&mut results);
-            let id = BenchmarkId::new(*name, format!("{threads} threads"));
+            let id = BenchmarkId::new(*name, threads);
             time_flop(&mut group, id, flop, peak, |check| match pass {
                 "forward" => {
                     contender.forward(&mut results);

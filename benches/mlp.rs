@@ -72,7 +72,7 @@ fn step(c: &mut Criterion, workload: &Workload, threads: usize, peak: f64) {
         grads
     });
     let mut contender = |name: &str, step: &mut dyn FnMut(&mut [f32])| {
-        let id = BenchmarkId::new(name, format!("{threads} threads"));
+        let id = BenchmarkId::new(name, threads);
         time_flop(&mut group, id, flop, peak, |check| {
             step(&mut grads);
             if check {

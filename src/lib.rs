@@ -39,3 +39,8 @@ pub use mlp::{Keep, LayerSpec, Mlp, MlpBuilder, Plan, PlanOptions, Workspace};
 pub use optim::{Adam, AdamW, Sgd};
 pub use scalar::Scalar;
 pub use view::{MatMut, MatRef};
+
+/// The code of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
