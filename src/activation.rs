@@ -82,7 +82,7 @@ impl<T: Scalar> Pointwise<T> for Activation<T> {
     fn value_on(&self, isa: IsaToken, z: &[T], a: &mut [T]) -> Result<()> {
         check_parameter(self)?;
         check_len("a of a = g(z)", z.len(), a.len())?;
-        isa.run(Value { act: *self, z, a });
+        T::enter(isa, Value { act: *self, z, a });
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl<T: Scalar> Pointwise<T> for Activation<T> {
         check_parameter(self)?;
         check_len("a of a = g(z)", z.len(), a.len())?;
         check_len("d of d = g'(z)", z.len(), d.len())?;
-        isa.run(Forward { act: *self, z, a, d });
+        T::enter(isa, Forward { act: *self, z, a, d });
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl<T: Scalar> Pointwise<T> for Activation<T> {
         check_parameter(self)?;
         check_len("g of g ⊙ g'(z)", z.len(), g.len())?;
         check_len("the output of g ⊙ g'(z)", z.len(), out.len())?;
-        isa.run(Vjp { act: *self, z, g, out });
+        T::enter(isa, Vjp { act: *self, z, g, out });
         Ok(())
     }
 }

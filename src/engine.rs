@@ -7,6 +7,7 @@ use crate::{
 use nablas_kernels::{
     act::Activation,
     cache,
+    entry::Entry,
     gemm::{
         blocked::{Blocking, Gemm},
         dense::{Derivative, ForwardGemm, InputVjpGemm},
@@ -114,6 +115,9 @@ impl Engine {
         scratch: *mut T,
         work: impl Fn(Region, Gemm<T, ()>) + Sync,
     ) {
+        if p.m == 0 || p.n == 0 {
+            return;
+        }
         let tasks = tasks_for(2.0 * p.m as f64 * p.n as f64 * p.k as f64, self.threads);
         let grid = Grid::new(tasks, p.m, p.n, p.k, whole_columns);
         let stride = self.task_scratch(p.m, p.n, p.k);
@@ -140,8 +144,8 @@ impl Engine {
     }
 
     /// Runs a kernel.
-    pub(crate) fn run<K: LaneKernel>(&self, kernel: K) -> K::Output {
-        self.isa.run(kernel)
+    pub(crate) fn run<T: Entry<K>, K: LaneKernel<Elem = T>>(&self, kernel: K) -> K::Output {
+        T::enter(self.isa, kernel)
     }
 
     /// C ← start + α·A·B, C row-major.
@@ -206,21 +210,18 @@ impl Engine {
         scratch: *mut T,
     ) {
         let (out, sums) = (Shared(out), Shared(sums));
+        let null = core::ptr::null_mut();
         let (values, mask, step, alpha) = match derivative {
-            Derivative::One => (core::ptr::null_mut(), core::ptr::null_mut(), 0, None),
-            Derivative::Values(d, ld) => (d.cast_mut(), core::ptr::null_mut(), ld, None),
-            Derivative::Mask(m, ld) => (core::ptr::null_mut(), m.cast_mut(), ld, None),
-            Derivative::MaskOr(m, ld, alpha) => (core::ptr::null_mut(), m.cast_mut(), ld, Some(alpha)),
+            Derivative::One => (null, core::ptr::null_mut(), 0, T::ZERO),
+            Derivative::Values(d, ld) => (d.cast_mut(), core::ptr::null_mut(), ld, T::ZERO),
+            Derivative::Mask(m, ld, alpha) => (null, m.cast_mut(), ld, alpha),
         };
         let (values, mask) = (Shared(values), Shared(mask));
         // Whole columns: a region that has all rows of its columns sums them in order, without partial sums.
         self.regions(p, !sums.get().is_null(), scratch, |r, gemm| {
-            let derivative = match (values.get().is_null(), mask.get().is_null(), alpha) {
-                (false, ..) => Derivative::Values(values.add(r.row * step + r.col).cast_const(), step),
-                (_, false, None) => Derivative::Mask(mask.add(r.row * step + r.col / 8).cast_const(), step),
-                (_, false, Some(alpha)) => {
-                    Derivative::MaskOr(mask.add(r.row * step + r.col / 8).cast_const(), step, alpha)
-                }
+            let derivative = match (values.get().is_null(), mask.get().is_null()) {
+                (false, _) => Derivative::Values(values.add(r.row * step + r.col).cast_const(), step),
+                (_, false) => Derivative::Mask(mask.add(r.row * step + r.col / 8).cast_const(), step, alpha),
                 _ => Derivative::One,
             };
             let sums = if sums.get().is_null() { sums.get() } else { sums.add(r.col) };

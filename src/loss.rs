@@ -238,18 +238,22 @@ impl<T: Scalar> Loss<T> {
         let target = match targets {
             Whole::Values(t) => View::new(t, cols, rows, cols).ok_or(short)?,
             Whole::Classes(class) => {
-                isa.run(ClassCrossEntropy { y, class, scale, delta, row_loss });
+                T::enter(isa, ClassCrossEntropy { y, class, scale, delta, row_loss });
                 return Ok(());
             }
         };
         match self.kind {
-            LossKind::Mse => isa.run(Pointwise { loss: Mse, y, target, scale, delta, row_loss }),
-            LossKind::L1 => isa.run(Pointwise { loss: L1, y, target, scale, delta, row_loss }),
-            LossKind::Huber(d) => isa.run(Pointwise { loss: Huber(d), y, target, scale, delta, row_loss }),
-            LossKind::BceWithLogits => {
-                isa.run(Pointwise { loss: BceWithLogits, y, target, scale, delta, row_loss });
+            LossKind::Mse => T::enter(isa, Pointwise { loss: Mse, y, target, scale, delta, row_loss }),
+            LossKind::L1 => T::enter(isa, Pointwise { loss: L1, y, target, scale, delta, row_loss }),
+            LossKind::Huber(d) => {
+                T::enter(isa, Pointwise { loss: Huber(d), y, target, scale, delta, row_loss })
             }
-            LossKind::SoftmaxCrossEntropy => isa.run(CrossEntropy { y, target, scale, delta, row_loss }),
+            LossKind::BceWithLogits => {
+                T::enter(isa, Pointwise { loss: BceWithLogits, y, target, scale, delta, row_loss });
+            }
+            LossKind::SoftmaxCrossEntropy => {
+                T::enter(isa, CrossEntropy { y, target, scale, delta, row_loss })
+            }
         }
         Ok(())
     }

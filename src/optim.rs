@@ -97,9 +97,9 @@ impl<T: Scalar> Sgd<T> {
             nesterov: self.nesterov,
         };
         if self.velocity.is_empty() {
-            self.isa.run(optim::Sgd { factors, params, grads });
+            T::enter(self.isa, optim::Sgd { factors, params, grads });
         } else {
-            self.isa.run(SgdMomentum { factors, params, grads, velocity: &mut self.velocity });
+            T::enter(self.isa, SgdMomentum { factors, params, grads, velocity: &mut self.velocity });
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl<T: Scalar> Moments<T> {
             shrink: T::from_f64(shrink),
         };
         let (first, second) = (&mut self.first, &mut self.second);
-        self.isa.run(optim::Adam { factors, params, grads, first, second });
+        T::enter(self.isa, optim::Adam { factors, params, grads, first, second });
         Ok(())
     }
 }

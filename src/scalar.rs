@@ -1,11 +1,12 @@
 //! The element types.
 
-use nablas_kernels::math::Math;
+use nablas_kernels::entry::Kernels;
 
 /// An element type of the library: `f32` or `f64`.
-pub trait Scalar: Math + hooks::Blas {}
+pub trait Scalar: Kernels + hooks::Blas {}
 
-impl<T: Math + hooks::Blas> Scalar for T {}
+impl Scalar for f32 {}
+impl Scalar for f64 {}
 
 /// What a foreign BLAS has once for each element type. Private, so [`Scalar`] is sealed.
 pub(crate) mod hooks {

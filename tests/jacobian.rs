@@ -1,7 +1,7 @@
 //! The naive pass against central differences in f64: layers, networks with every activation, limits, refusals.
 
 use nablas::{
-    Activation, Error, Init, MatRef, Mlp, Pointwise, Result,
+    Activation, Error, Init, MatRef, Mlp, Plan, PlanOptions, Pointwise, Result,
     backend::MatrixMultiply,
     jacobian::{self, Gradients},
 };
@@ -235,5 +235,31 @@ fn operands_that_do_not_fit_are_refused() -> Result<()> {
     let pointwise =
         jacobian::activation_vjp_naive(&Activation::Exp, &data[..3], &data[..2], LIMIT, &MatrixMultiply);
     assert!(matches!(pointwise, Err(Error::Length { expected: 3, got: 2, .. })));
+    Ok(())
+}
+
+#[test]
+fn the_jacobian_of_a_network_is_built_from_vjps() -> Result<()> {
+    let mlp = Mlp::builder(5).layer(8, Activation::Tanh).layer(7, Activation::Sigmoid).build()?;
+    let params = numbers(mlp.param_len(), 20);
+    let x = numbers(5, 21);
+    // A plan of fewer rows than the network has outputs takes several batches.
+    for max_batch in [1, 3, 7, 50] {
+        let plan = Plan::new(&mlp, &PlanOptions::new(max_batch))?;
+        let mut workspace = plan.workspace()?;
+        let got = jacobian::network_jacobian(&plan, &params, &x, LIMIT, &mut workspace)?;
+        assert_eq!(got.shape(), (7, 5));
+        for i in 0..7 {
+            let mut unit = vec![0.0; 7];
+            unit[i] = 1.0;
+            let expected = naive(&mlp, &params, &x, &unit, 1)?.dx;
+            let near = got.row(i).iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < 1e-14);
+            assert!(near, "row {i}: {:?} for {:?}", got.row(i), expected.data());
+        }
+        let refused = jacobian::network_jacobian(&plan, &params, &x, 7 * 5 * 8 - 1, &mut workspace);
+        assert!(matches!(refused, Err(Error::TooLarge { bytes: 280, limit: 279, .. })));
+        let refused = jacobian::network_jacobian(&plan, &params, &x[1..], LIMIT, &mut workspace);
+        assert!(matches!(refused, Err(Error::Length { expected: 5, got: 4, .. })));
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod act;
 pub mod cache;
 mod edge;
+pub mod entry;
 pub mod gemm;
 pub mod isa;
 pub mod loss;

@@ -72,8 +72,8 @@ impl<T: Scalar> State<T> {
     pub(crate) fn derivative(self, act: Activation<T>) -> Derivative<T> {
         match act {
             Activation::Identity => Derivative::One,
-            Activation::LeakyRelu(alpha) => Derivative::MaskOr(self.mask, self.mask_ld, alpha),
-            _ if act.saved() == Saved::Mask => Derivative::Mask(self.mask, self.mask_ld),
+            Activation::LeakyRelu(alpha) => Derivative::Mask(self.mask, self.mask_ld, alpha),
+            _ if act.saved() == Saved::Mask => Derivative::Mask(self.mask, self.mask_ld, T::ZERO),
             _ => Derivative::Values(self.values, self.ld),
         }
     }

@@ -69,7 +69,7 @@ impl<T: Scalar> Plan<T> {
         match &self.path {
             Path::Fused(f) => {
                 let (net, tasks) = self.prepare(f, params, base, batch);
-                let rows = batch.div_ceil(tasks).next_multiple_of(24).min(f.tile_rows);
+                let rows = batch.div_ceil(tasks).next_multiple_of(24).clamp(1, f.tile_rows);
                 let memory = Shared(base);
                 for_each_item(tasks, batch.div_ceil(rows), &|task, i| {
                     let (row, end) = (i * rows, batch.min((i + 1) * rows));

@@ -2,7 +2,7 @@
 
 use super::{fused::Block, fused::Net};
 use crate::{MatRef, Scalar, dense::Ops, gemm::operand};
-use nablas_kernels::{act::Saved, gemm::pack::Operand};
+use nablas_kernels::gemm::pack::Operand;
 
 /// What the layered pass runs on.
 #[derive(Clone, Copy)]
@@ -101,10 +101,5 @@ impl<T: Scalar> Layered<'_, T> {
                 }
             }
         }
-    }
-
-    /// Whether A_L is its own derivative, so that callers must not overwrite it before the backward pass.
-    pub(crate) fn output_is_state(&self) -> bool {
-        self.net.mlp.layers().last().is_some_and(|l| l.activation.saved() == Saved::Output)
     }
 }

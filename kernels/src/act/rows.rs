@@ -2,7 +2,7 @@
 //! with the column sums that are db.
 
 use super::{
-    Activation, Function, Saved, WithFunction,
+    Activation, Exp, Function, Identity, LeakyRelu, Relu, Saved, Tanh, WithFunction,
     mask::{load_mask, store_mask},
     slices::{value, value_d},
 };
@@ -324,7 +324,15 @@ impl<T: Math> LaneKernel for BackwardRows<T> {
     type Output = ();
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        self.act.dispatch(On(isa, self));
+        // What was saved is all that matters: one function of each kind serves them all.
+        match (self.act.saved(), self.act) {
+            (Saved::Nothing, _) => On(isa, self).with(Identity),
+            (Saved::Mask, Activation::LeakyRelu(alpha)) => On(isa, self).with(LeakyRelu(alpha)),
+            (Saved::Mask, _) => On(isa, self).with(Relu),
+            (Saved::Output, _) => On(isa, self).with(Exp),
+            (Saved::Pre, act) => act.dispatch(On(isa, self)),
+            (Saved::Derivative, _) => On(isa, self).with(Tanh),
+        }
     }
 }
 

@@ -100,7 +100,8 @@ impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
             let nc = cut.nc.min(n - jc);
             let panels = Panels::new::<T, I>(nc);
             // Few panels do not repay packing A: each of its scalars is read once a panel.
-            let pack_a = alpha_a != T::ONE || (panels.count() > 2 && m > 8);
+            let pack_a = E::ADJACENT_ROWS && (alpha_a != T::ONE || (panels.count() > 2 && m > 8));
+            debug_assert!(pack_a || alpha_a == T::ONE, "fused products have no α");
             let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);
             // Few rows do not repay packing B, where its rows can be read in place by whole vectors.
             let pack_b = alpha_b != T::ONE || self.b.cs != 1 || nc % granule::<T, I>() != 0 || m > 24;

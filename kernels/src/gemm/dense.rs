@@ -6,15 +6,15 @@
 use super::{
     blocked::Gemm,
     epilogue::{
-        Epilogue, Forward, Hadamard, InRegisters, InputVjp, MaskScale, MaskZero, Multiply, Outlined, Plain,
-        Save, Shape, Start, Unit,
+        Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain, Save, Shape,
+        Start, Unit,
     },
     pack::Operand,
     panel::{Panel, Rows},
     shape::Panels,
 };
 use crate::{
-    act::{Activation, ClippedRelu, Identity, LeakyRelu, Relu},
+    act::{Activation, Identity, Relu},
     isa::{LaneKernel, Lanes, Real},
     math::Math,
 };
@@ -26,10 +26,8 @@ pub enum Derivative<T> {
     One,
     /// g'(Z), row-major with this leading dimension. It may be the output itself.
     Values(*const T, usize),
-    /// Slope 1 where the bit is set, 0 elsewhere; bytes from a row to the next.
-    Mask(*const u8, usize),
-    /// Slope 1 where the bit is set, α elsewhere; bytes from a row to the next.
-    MaskOr(*const u8, usize, T),
+    /// Slope 1 where the bit is set, α elsewhere (0 for ReLU); bytes from a row to the next.
+    Mask(*const u8, usize, T),
 }
 
 /// Runs `work` with the epilogue of a forward product, as a type.
@@ -54,12 +52,6 @@ pub fn with_forward<T: Math>(
     match act {
         Activation::Identity => go(Forward { bias, a, lda, save, shape: InRegisters(Identity) }, work),
         Activation::Relu => go(Forward { bias, a, lda, save, shape: InRegisters(Relu) }, work),
-        Activation::LeakyRelu(alpha) => {
-            go(Forward { bias, a, lda, save, shape: InRegisters(LeakyRelu(alpha)) }, work);
-        }
-        Activation::ClippedRelu(c) => {
-            go(Forward { bias, a, lda, save, shape: InRegisters(ClippedRelu(c)) }, work);
-        }
         act => go(Forward { bias, a, lda, save, shape: Outlined(act) }, work),
     }
 }
@@ -81,11 +73,8 @@ pub fn with_input_vjp<T: Real>(
         Derivative::Values(d, ldd) => {
             go(InputVjp { delta, ld, sums, hadamard: Multiply { d, ld: ldd } }, work)
         }
-        Derivative::Mask(mask, ldm) => {
-            go(InputVjp { delta, ld, sums, hadamard: MaskZero { mask, ld: ldm } }, work)
-        }
-        Derivative::MaskOr(mask, ldm, alpha) => {
-            go(InputVjp { delta, ld, sums, hadamard: MaskScale { mask, ld: ldm, alpha } }, work);
+        Derivative::Mask(mask, ldm, alpha) => {
+            go(InputVjp { delta, ld, sums, hadamard: Mask { mask, ld: ldm, alpha } }, work);
         }
     }
 }

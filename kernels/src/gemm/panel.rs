@@ -2,10 +2,10 @@
 
 use super::{
     epilogue::{At, Epilogue, load_tile, store_tile},
-    shape::{PanelSpan, granule_vectors, tile_rows},
+    shape::{PanelSpan, granule_vectors, max_granules, tile_rows},
     tile::accumulate,
 };
-use crate::isa::{LaneKernel, Lanes, Real};
+use crate::isa::{LaneKernel, Lanes, Real, outline};
 
 /// The A operand of a block of rows, read one scalar at a time.
 #[derive(Debug, Clone, Copy)]
@@ -65,20 +65,34 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
             Rows::Packed(_) => true,
             Rows::Strided { rs, .. } => rs == 1,
         };
-        let gv = granule_vectors::<T, I>();
-        // Only the arms with whole granules of this ISA are compiled: the others' conditions are constant.
-        match (self.span.width / I::LANES, unit) {
-            (8, true) if gv == 8 => isa.run(PanelTiles::<T, E, 8, true>(self)),
-            (8, false) if gv == 8 => isa.run(PanelTiles::<T, E, 8, false>(self)),
-            (4, true) if gv <= 4 => isa.run(PanelTiles::<T, E, 4, true>(self)),
-            (4, false) if gv <= 4 => isa.run(PanelTiles::<T, E, 4, false>(self)),
-            (3, true) if gv == 1 => isa.run(PanelTiles::<T, E, 3, true>(self)),
-            (3, false) if gv == 1 => isa.run(PanelTiles::<T, E, 3, false>(self)),
-            (2, true) if gv <= 2 => isa.run(PanelTiles::<T, E, 2, true>(self)),
-            (2, false) if gv <= 2 => isa.run(PanelTiles::<T, E, 2, false>(self)),
-            (1, true) if gv == 1 => isa.run(PanelTiles::<T, E, 1, true>(self)),
-            (1, false) if gv == 1 => isa.run(PanelTiles::<T, E, 1, false>(self)),
-            _ => {}
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.span.width / I::LANES {
+                1 => self.wide::<I, 1>(isa, unit),
+                2 => self.wide::<I, 2>(isa, unit),
+                3 => self.wide::<I, 3>(isa, unit),
+                4 => self.wide::<I, 4>(isa, unit),
+                _ => self.wide::<I, 8>(isa, unit),
+            }
+        }
+    }
+
+    /// The panel, NV vectors wide: compiled only where an ISA's panels can be that wide.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    #[inline(always)]
+    unsafe fn wide<I: Lanes<T>, const NV: usize>(self, isa: I, unit: bool) {
+        if const {
+            NV.is_multiple_of(granule_vectors::<T, I>())
+                && NV <= granule_vectors::<T, I>() * max_granules::<T, I>()
+        } {
+            if const { E::ADJACENT_ROWS } {
+                if unit {
+                    return outline(isa, PanelTiles::<T, E, NV, true>(self));
+                }
+            }
+            outline(isa, PanelTiles::<T, E, NV, false>(self));
         }
     }
 
@@ -136,27 +150,37 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for 
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
         let panel = self.0;
-        let tall =
-            if matches!(panel.a, Rows::Packed(_)) { panel.tile_rows } else { tile_rows(I::TILES, NV, UNIT) };
+        // Rows that are not adjacent are never packed, so their tiles have the height of this width.
+        let own = const { tile_rows(I::TILES, NV, UNIT) };
+        let tall = if UNIT && matches!(panel.a, Rows::Packed(_)) { panel.tile_rows } else { own };
         let mut i = 0;
-        // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap.
+        // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap. The
+        // heights are those of `heights`, by which rows are packed.
         unsafe {
-            // Packed rows come in tiles of the height that the widest panel has, so a narrower panel may
-            // meet a height below its own; each height a register file affords at this width has an arm.
-            if UNIT && NV == 1 && tall == 24 && afford(I::TILES, 24, NV) {
-                i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
-            } else if UNIT && NV <= 2 && tall == 12 && afford(I::TILES, 12, NV) {
-                i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
-            } else if NV <= 3 && tall == 8 && afford(I::TILES, 8, NV) {
-                i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
-            } else if NV <= 4 && tall == 6 {
-                i = panel.tiles::<I, 6, NV, UNIT>(isa, i);
+            if const { UNIT && afford(I::TILES, 24, NV) } {
+                if tall == 24 {
+                    i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
+                }
             }
-            if NV <= 2 && tall > 8 {
-                i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
+            if const { UNIT && afford(I::TILES, 12, NV) } {
+                if tall == 12 {
+                    i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
+                }
             }
-            if NV <= 4 && tall > 4 {
-                i = panel.tiles::<I, 4, NV, UNIT>(isa, i);
+            if const { afford(I::TILES, 8, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } {
+                if tall == 8 || tall == 24 {
+                    i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
+                }
+            }
+            if const { afford(I::TILES, 6, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 6) } {
+                if tall == 6 {
+                    i = panel.tiles::<I, 6, NV, UNIT>(isa, i);
+                }
+            }
+            if const { afford(I::TILES, 4, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } {
+                if tall >= 8 {
+                    i = panel.tiles::<I, 4, NV, UNIT>(isa, i);
+                }
             }
             i = panel.tiles::<I, 2, NV, UNIT>(isa, i);
             panel.tiles::<I, 1, NV, UNIT>(isa, i);
@@ -172,6 +196,7 @@ const fn afford(family: crate::isa::TileFamily, rows: usize, vectors: usize) -> 
         <= match family {
             TileFamily::Regs32 => 24,
             TileFamily::Regs16 => 12,
+            // The scalar reference has one tile height.
             TileFamily::Scalar => 16,
         }
 }
@@ -181,7 +206,12 @@ const fn afford(family: crate::isa::TileFamily, rows: usize, vectors: usize) -> 
 pub fn heights(m: usize, tall: usize, mut f: impl FnMut(usize, usize)) {
     let mut i = 0;
     for h in [tall, 8, 4, 2, 1] {
-        if h > tall {
+        let used = match h {
+            8 => tall == 24 || tall == 8,
+            4 => tall >= 8,
+            _ => h <= tall,
+        };
+        if !used {
             continue;
         }
         while i + h <= m {

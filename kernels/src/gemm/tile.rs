@@ -45,15 +45,3 @@ pub unsafe fn accumulate<T: Real, I: Lanes<T>, const MR: usize, const NV: usize,
     }
     acc
 }
-
-/// Runs `f(v, lanes)` for the vectors of a tile row that hold any of its `cols` columns, with the number of
-/// lanes in use, which is below `LANES` for the last one at most.
-#[inline(always)]
-pub fn each_vector<const NV: usize>(lanes: usize, cols: usize, mut f: impl FnMut(usize, usize)) {
-    for v in 0..NV {
-        let first = v * lanes;
-        if first < cols {
-            f(v, if cols - first < lanes { cols - first } else { lanes });
-        }
-    }
-}

@@ -108,6 +108,13 @@ pub trait Isa: pulp::Simd {
     fn prefetch(self, ptr: *const u8);
 }
 
+/// Runs a kernel as [`Isa::run`] does, and keeps it a function of its own. The optimiser would otherwise inline
+/// each register tile into each of its callers: minutes of compilation, and one symbol for all in a profile.
+#[inline(never)]
+pub fn outline<I: Isa, K: Kernel>(isa: I, kernel: K) -> K::Output {
+    isa.run(kernel)
+}
+
 /// Runs `kernel` through a token's own `vectorize`, with that token as the ISA.
 struct Call<K, I>(K, I);
 

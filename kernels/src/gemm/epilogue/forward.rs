@@ -1,10 +1,10 @@
 //! A ← g(X·Wᵀ + b), with what the backward pass needs stored beside it.
 
-use super::{At, Epilogue, store_tile};
+use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
     act::{Activation, Function, Saved, WithFunction, forward_vectors},
-    gemm::tile::{Acc, each_vector},
-    isa::{LaneKernel, Lanes},
+    gemm::tile::Acc,
+    isa::{LaneKernel, Lanes, outline},
     math::Math,
 };
 use core::{mem::MaybeUninit, ptr};
@@ -63,20 +63,8 @@ impl<T: Math, F: Function<T>> Shape<T> for InRegisters<F> {
                 for v in 0..NV {
                     bits |= u64::from(isa.mask_bits(self.0.branch(isa, z[i][v]))) << (v * I::LANES);
                 }
-                if at.cols < 64 {
-                    bits &= (1 << at.cols) - 1;
-                }
-                // SAFETY: the tile starts at a granule, hence at a whole byte of its mask row, and the row
-                // has a byte for every eight columns begun.
-                unsafe {
-                    let to = save.mask.add((at.row + i) * save.mask_ld + at.col / 8);
-                    let bytes = bits.to_le_bytes();
-                    if at.cols >= NV * I::LANES {
-                        ptr::copy_nonoverlapping(bytes.as_ptr(), to, NV * I::LANES / 8);
-                    } else {
-                        ptr::copy_nonoverlapping(bytes.as_ptr(), to, at.cols.div_ceil(8));
-                    }
-                }
+                // SAFETY: the mask has the tile's rows and columns.
+                unsafe { store_bits(bits, NV * I::LANES, save, i, at) }
             }
         }
         for row in &mut z {
@@ -86,6 +74,24 @@ impl<T: Math, F: Function<T>> Shape<T> for InRegisters<F> {
         }
         // SAFETY: the tile lies in the output.
         unsafe { store_tile(isa, z, out, ld, at) }
+    }
+}
+
+/// Stores a tile row's mask bits; `width` is the tile's, in columns.
+///
+/// # Safety
+/// The mask is writable at the tile's columns of row `at.row + i`.
+#[inline(always)]
+unsafe fn store_bits<T>(mut bits: u64, width: usize, save: Save<T>, i: usize, at: At) {
+    let used = if at.cols < width { at.cols } else { width };
+    if used < 64 {
+        bits &= (1 << used) - 1;
+    }
+    // SAFETY: the tile starts at a granule, hence at a whole byte of its mask row, which has a byte for every
+    // eight columns begun.
+    unsafe {
+        let to = save.mask.add((at.row + i) * save.mask_ld + at.col / 8);
+        ptr::copy_nonoverlapping(bits.to_le_bytes().as_ptr(), to, used.div_ceil(8));
     }
 }
 
@@ -105,26 +111,37 @@ impl<T: Math> Shape<T> for Outlined<T> {
         at: At,
     ) {
         let mut derivative: MaybeUninit<Acc<T, I, MR, NV>> = MaybeUninit::uninit();
-        let wanted = !save.values.is_null();
+        let mut bits = [0u64; MR];
+        let (wanted, masked) = (!save.values.is_null(), !save.mask.is_null());
         let d = if wanted { derivative.as_mut_ptr().cast::<T>() } else { ptr::null_mut() };
-        isa.run(Activate { act: self.0, z: z.as_mut_ptr().cast::<T>(), d, len: MR * NV * I::LANES });
+        let mask = if masked { bits.as_mut_ptr() } else { ptr::null_mut() };
+        let (z_ptr, width) = (z.as_mut_ptr().cast::<T>(), NV * I::LANES);
+        outline(isa, Activate { act: self.0, z: z_ptr, d, mask, rows: MR, width });
         // SAFETY: the tile lies in the output and in the saved state; `Activate` has written all of `d`.
         unsafe {
             store_tile(isa, z, out, ld, at);
             if wanted {
                 store_tile(isa, derivative.assume_init(), save.values, save.ld, at);
             }
+            if masked {
+                for i in 0..MR {
+                    store_bits(bits[i], width, save, i, at);
+                }
+            }
         }
     }
 }
 
-/// Applies an activation to `len` elements in place (whole vectors), and writes the derivatives to `d` unless
-/// it is null.
+/// Applies an activation to a tile in place, and writes the derivatives to `d` and the branch bits of each row
+/// to `mask` unless they are null.
 struct Activate<T> {
     act: Activation<T>,
     z: *mut T,
     d: *mut T,
-    len: usize,
+    mask: *mut u64,
+    rows: usize,
+    /// Columns: whole vectors.
+    width: usize,
 }
 
 impl<T: Math> LaneKernel for Activate<T> {
@@ -146,9 +163,22 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for ActivateOn<T, I> {
     type Output = ();
     #[inline(always)]
     fn with<F: Function<T>>(self, f: F) {
-        let Activate { z, d, len, .. } = self.tile;
-        // SAFETY: `z`, and `d` unless null, are `len` elements: whole vectors of this ISA.
-        unsafe { forward_vectors(self.isa, f, z.cast(), d.cast(), len / I::LANES) }
+        let (isa, Activate { z, d, mask, rows, width, .. }) = (self.isa, self.tile);
+        // SAFETY: `z`, and `d` unless null, are rows × width elements, whole vectors of this ISA; `mask`, unless
+        // null, has a word for every row.
+        unsafe {
+            if matches!(F::SAVED, Saved::Mask) && !mask.is_null() {
+                for i in 0..rows {
+                    let mut bits = 0;
+                    for j in (0..width).step_by(I::LANES) {
+                        let v = isa.load(z.add(i * width + j));
+                        bits |= u64::from(isa.mask_bits(f.branch(isa, v))) << j;
+                    }
+                    *mask.add(i) = bits;
+                }
+            }
+            forward_vectors(isa, f, z.cast(), d.cast(), rows * width / I::LANES);
+        }
     }
 }
 
@@ -168,6 +198,8 @@ pub struct Forward<T, S> {
 }
 
 impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
+    const ADJACENT_ROWS: bool = false;
+
     #[inline(always)]
     fn output(&self) -> (*mut T, usize) {
         (self.a, self.lda)
@@ -179,13 +211,11 @@ impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
         isa: I,
         at: At,
     ) -> Acc<T, I, MR, NV> {
-        let mut row = [isa.zero(); NV];
-        if !self.bias.is_null() {
-            each_vector::<NV>(I::LANES, at.cols, |v, n| {
-                // SAFETY: the bias has an element for every column of the tile.
-                row[v] = unsafe { isa.load_partial(self.bias.add(at.col + v * I::LANES), n) };
-            });
+        if self.bias.is_null() {
+            return [[isa.zero(); NV]; MR];
         }
+        // SAFETY: the bias has an element for every column of the tile.
+        let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, self.bias, 0, at) };
         [row; MR]
     }
 

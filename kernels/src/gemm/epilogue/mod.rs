@@ -9,10 +9,10 @@ mod vjp;
 
 pub use forward::{Forward, InRegisters, Outlined, Save, Shape};
 pub use plain::{Plain, Start};
-pub use vjp::{Hadamard, InputVjp, MaskScale, MaskZero, Multiply, Unit};
+pub use vjp::{Hadamard, InputVjp, Mask, Multiply, Unit};
 
-use super::tile::{Acc, each_vector};
-use crate::isa::{Lanes, Real};
+use super::tile::Acc;
+use crate::isa::{LaneKernel, Lanes, Real, outline};
 
 /// Where in the output a tile stands.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,10 @@ pub struct At {
 
 /// A tile's beginning and end. The output is row-major with unit column stride.
 pub trait Epilogue<T: Real>: Copy {
+    /// Whether tiles are compiled for A operands whose rows are adjacent (packed, transposed), besides those of
+    /// any stride. The fused epilogues read activations where they lie, so only the plain product wants both.
+    const ADJACENT_ROWS: bool;
+
     /// The output, and its leading dimension in elements.
     fn output(&self) -> (*mut T, usize);
 
@@ -63,24 +67,19 @@ pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     ld: usize,
     at: At,
 ) -> Acc<T, I, MR, NV> {
+    let base = base.wrapping_add(at.row * ld + at.col);
     let mut acc = [[isa.zero(); NV]; MR];
-    // SAFETY: the tile's rows and columns are readable, and nothing else is read.
-    unsafe {
-        let base = base.add(at.row * ld + at.col);
-        if at.cols >= NV * I::LANES {
-            for i in 0..MR {
-                for v in 0..NV {
-                    acc[i][v] = isa.load(base.add(i * ld + v * I::LANES));
-                }
-            }
-        } else {
-            for i in 0..MR {
-                each_vector::<NV>(I::LANES, at.cols, |v, n| {
-                    acc[i][v] = isa.load_partial(base.add(i * ld + v * I::LANES), n);
-                });
+    if at.cols >= NV * I::LANES {
+        for i in 0..MR {
+            for v in 0..NV {
+                // SAFETY: the tile's rows and columns are readable.
+                acc[i][v] = unsafe { isa.load(base.add(i * ld + v * I::LANES)) };
             }
         }
+        return acc;
     }
+    let (from, to) = (Part { ptr: base.cast_mut(), ld }, acc.as_mut_ptr().cast::<T>());
+    outline(isa, LoadEdge { from, to, rows: MR, cols: at.cols, width: NV * I::LANES });
     acc
 }
 
@@ -96,20 +95,80 @@ pub unsafe fn store_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>
     ld: usize,
     at: At,
 ) {
-    // SAFETY: the tile's rows and columns are writable, and nothing else is written.
-    unsafe {
-        let base = base.add(at.row * ld + at.col);
-        if at.cols >= NV * I::LANES {
-            for i in 0..MR {
-                for v in 0..NV {
-                    isa.store(base.add(i * ld + v * I::LANES), acc[i][v]);
-                }
+    let base = base.wrapping_add(at.row * ld + at.col);
+    if at.cols >= NV * I::LANES {
+        for i in 0..MR {
+            for v in 0..NV {
+                // SAFETY: the tile's rows and columns are writable.
+                unsafe { isa.store(base.add(i * ld + v * I::LANES), acc[i][v]) };
             }
-        } else {
-            for i in 0..MR {
-                each_vector::<NV>(I::LANES, at.cols, |v, n| {
-                    isa.store_partial(base.add(i * ld + v * I::LANES), acc[i][v], n);
-                });
+        }
+        return;
+    }
+    let from = acc.as_ptr().cast::<T>();
+    outline(
+        isa,
+        StoreEdge { from, to: Part { ptr: base, ld }, rows: MR, cols: at.cols, width: NV * I::LANES },
+    );
+}
+
+/// A part of a row-major matrix: its first element and the leading dimension.
+#[derive(Clone, Copy)]
+struct Part<T> {
+    ptr: *mut T,
+    ld: usize,
+}
+
+/// Loads the columns in use of a tile at the right edge. One function for tiles of all shapes, out of line: a
+/// tile at the edge is rare, and inlined it would double every tile's code.
+struct LoadEdge<T> {
+    from: Part<T>,
+    to: *mut T,
+    rows: usize,
+    cols: usize,
+    width: usize,
+}
+
+impl<T: Real> LaneKernel for LoadEdge<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        for i in 0..self.rows {
+            let (from, to) =
+                (self.from.ptr.wrapping_add(i * self.from.ld), self.to.wrapping_add(i * self.width));
+            let mut j = 0;
+            while j < self.cols {
+                // SAFETY: columns below `cols` are read; the tile is `width` wide, whole vectors.
+                unsafe { isa.store(to.add(j), isa.load_partial(from.add(j), (self.cols - j).min(I::LANES))) }
+                j += I::LANES;
+            }
+        }
+    }
+}
+
+/// Stores the columns in use of a tile at the right edge.
+struct StoreEdge<T> {
+    from: *const T,
+    to: Part<T>,
+    rows: usize,
+    cols: usize,
+    width: usize,
+}
+
+impl<T: Real> LaneKernel for StoreEdge<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        for i in 0..self.rows {
+            let (from, to) =
+                (self.from.wrapping_add(i * self.width), self.to.ptr.wrapping_add(i * self.to.ld));
+            let mut j = 0;
+            while j < self.cols {
+                // SAFETY: the tile is `width` wide, whole vectors; columns below `cols` are written.
+                unsafe { isa.store_partial(to.add(j), isa.load(from.add(j)), (self.cols - j).min(I::LANES)) }
+                j += I::LANES;
             }
         }
     }

@@ -43,6 +43,8 @@ pub struct Plain<T> {
 }
 
 impl<T: Real> Epilogue<T> for Plain<T> {
+    const ADJACENT_ROWS: bool = true;
+
     #[inline(always)]
     fn output(&self) -> (*mut T, usize) {
         (self.c, self.ldc)

@@ -1,8 +1,8 @@
 //! δ' ← (δ·W) ⊙ g'(Z), and its column sums: the VJP of a layer with respect to its input.
 
-use super::{At, Epilogue, store_tile};
+use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
-    gemm::tile::{Acc, each_vector},
+    gemm::tile::Acc,
     isa::{Lanes, Real},
 };
 
@@ -51,17 +51,9 @@ impl<T: Real> Hadamard<T> for Multiply<T> {
         at: At,
     ) -> [I::V; NV] {
         // SAFETY: the derivative has the tile's columns in this row.
-        unsafe {
-            let d = self.d.add(row * self.ld + at.col);
-            if at.cols >= NV * I::LANES {
-                for v in 0..NV {
-                    g[v] = isa.mul(g[v], isa.load(d.add(v * I::LANES)));
-                }
-            } else {
-                each_vector::<NV>(I::LANES, at.cols, |v, n| {
-                    g[v] = isa.mul(g[v], isa.load_partial(d.add(v * I::LANES), n));
-                });
-            }
+        let [d] = unsafe { load_tile::<T, I, 1, NV>(isa, self.d, self.ld, At { row, ..at }) };
+        for v in 0..NV {
+            g[v] = isa.mul(g[v], d[v]);
         }
         g
     }
@@ -86,36 +78,9 @@ unsafe fn mask_row<const NV: usize>(mask: *const u8, lanes: usize, at: At) -> u6
     u64::from_le_bytes(bytes)
 }
 
-/// A saved mask with slope 1 where it is set and 0 elsewhere: select, so that 0·∞ does not arise.
+/// A saved mask with slope 1 where it is set and α elsewhere. An α of 0 selects 0, so that 0·∞ does not arise.
 #[derive(Debug, Clone, Copy)]
-pub struct MaskZero {
-    /// One bit an element.
-    pub mask: *const u8,
-    /// Bytes from a row to the next.
-    pub ld: usize,
-}
-
-impl<T: Real> Hadamard<T> for MaskZero {
-    #[inline(always)]
-    unsafe fn row<I: Lanes<T>, const NV: usize>(
-        &self,
-        isa: I,
-        mut g: [I::V; NV],
-        row: usize,
-        at: At,
-    ) -> [I::V; NV] {
-        // SAFETY: the mask has the tile's columns in this row.
-        let bits = unsafe { mask_row::<NV>(self.mask.add(row * self.ld), I::LANES, at) };
-        for v in 0..NV {
-            g[v] = isa.select(isa.mask_from_bits((bits >> (v * I::LANES)) as u32), g[v], isa.zero());
-        }
-        g
-    }
-}
-
-/// A saved mask with slope 1 where it is set and α elsewhere.
-#[derive(Debug, Clone, Copy)]
-pub struct MaskScale<T> {
+pub struct Mask<T> {
     /// One bit an element.
     pub mask: *const u8,
     /// Bytes from a row to the next.
@@ -124,7 +89,7 @@ pub struct MaskScale<T> {
     pub alpha: T,
 }
 
-impl<T: Real> Hadamard<T> for MaskScale<T> {
+impl<T: Real> Hadamard<T> for Mask<T> {
     #[inline(always)]
     unsafe fn row<I: Lanes<T>, const NV: usize>(
         &self,
@@ -136,9 +101,12 @@ impl<T: Real> Hadamard<T> for MaskScale<T> {
         // SAFETY: the mask has the tile's columns in this row.
         let bits = unsafe { mask_row::<NV>(self.mask.add(row * self.ld), I::LANES, at) };
         let alpha = isa.splat(self.alpha);
+        // Compared as vectors: a scalar branch would compile the tile twice.
+        let scaled = isa.not_m(isa.eq(alpha, isa.zero()));
         for v in 0..NV {
             let m = isa.mask_from_bits((bits >> (v * I::LANES)) as u32);
-            g[v] = isa.select(m, g[v], isa.mul(alpha, g[v]));
+            let clear = isa.select(scaled, isa.mul(alpha, g[v]), isa.zero());
+            g[v] = isa.select(m, g[v], clear);
         }
         g
     }
@@ -159,6 +127,8 @@ pub struct InputVjp<T, H> {
 }
 
 impl<T: Real, H: Hadamard<T>> Epilogue<T> for InputVjp<T, H> {
+    const ADJACENT_ROWS: bool = false;
+
     #[inline(always)]
     fn output(&self) -> (*mut T, usize) {
         (self.delta, self.ld)
@@ -186,14 +156,14 @@ impl<T: Real, H: Hadamard<T>> Epilogue<T> for InputVjp<T, H> {
                 acc[i] = self.hadamard.row(isa, acc[i], at.row + i, at);
             }
             if !self.sums.is_null() {
-                each_vector::<NV>(I::LANES, at.cols, |v, n| {
-                    let to = self.sums.add(at.col + v * I::LANES);
-                    let mut sum = isa.load_partial(to, n);
+                let at = At { row: 0, ..at };
+                let [mut sums] = load_tile::<T, I, 1, NV>(isa, self.sums, 0, at);
+                for v in 0..NV {
                     for i in 0..MR {
-                        sum = isa.add(sum, acc[i][v]);
+                        sums[v] = isa.add(sums[v], acc[i][v]);
                     }
-                    isa.store_partial(to, sum, n);
-                });
+                }
+                store_tile(isa, [sums], self.sums, 0, at);
             }
             store_tile(isa, acc, self.delta, self.ld, at);
         }

@@ -1,0 +1,133 @@
+//! Entry points: each operation compiled once, here, for each element type and ISA.
+//!
+//! A kernel is generic code; run from generic code of another crate it would be compiled anew in every crate and
+//! test that uses it, minutes each time. [`Entry`] is the door, [`Kernels`] the list of what is behind it.
+
+use crate::{
+    act::{self, BackwardRows, ForwardRows},
+    gemm::{
+        blocked::Gemm,
+        dense::{FoldSlots, ForwardGemm, ForwardTile, InputVjpGemm, InputVjpTile, WeightVjpTile},
+        epilogue::Plain,
+        pack::PackPanels,
+    },
+    isa::{IsaToken, LaneKernel, Real},
+    loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
+    math::Math,
+    optim::{Adam, Sgd, SgdMomentum},
+    reduce::{ColumnSums, LogSumExp, Max, Softmax, Sum},
+};
+
+/// An operation `K` that is compiled for this element type.
+pub trait Entry<K: LaneKernel<Elem = Self>>: Real {
+    /// Runs it on an ISA.
+    fn enter(isa: IsaToken, kernel: K) -> K::Output;
+}
+
+/// An element type that every operation of this crate is compiled for: `f32` or `f64`.
+pub trait Kernels:
+    Math
+    + for<'a> Entry<act::Value<'a, Self>>
+    + for<'a> Entry<act::Forward<'a, Self>>
+    + for<'a> Entry<act::Vjp<'a, Self>>
+    + for<'a> Entry<ColumnSums<'a, Self>>
+    + for<'a> Entry<LogSumExp<'a, Self>>
+    + for<'a> Entry<Max<'a, Self>>
+    + for<'a> Entry<Softmax<'a, Self>>
+    + for<'a> Entry<Sum<'a, Self>>
+    + for<'a> Entry<ClassCrossEntropy<'a, Self>>
+    + for<'a> Entry<CrossEntropy<'a, Self>>
+    + for<'a> Entry<Pointwise<'a, Self, Mse>>
+    + for<'a> Entry<Pointwise<'a, Self, L1>>
+    + for<'a> Entry<Pointwise<'a, Self, Huber<Self>>>
+    + for<'a> Entry<Pointwise<'a, Self, BceWithLogits>>
+    + for<'a> Entry<Sgd<'a, Self>>
+    + for<'a> Entry<SgdMomentum<'a, Self>>
+    + for<'a> Entry<Adam<'a, Self>>
+    + Entry<ForwardRows<Self>>
+    + Entry<BackwardRows<Self>>
+    + Entry<PackPanels<Self>>
+    + Entry<Gemm<Self, Plain<Self>>>
+    + Entry<ForwardGemm<Self>>
+    + Entry<InputVjpGemm<Self>>
+    + Entry<ForwardTile<Self>>
+    + Entry<InputVjpTile<Self>>
+    + Entry<WeightVjpTile<Self>>
+    + Entry<FoldSlots<Self>>
+{
+}
+
+macro_rules! entries {
+    ($t:ident: $([$($l:lifetime)?] $k:ty,)*) => {
+        $(
+            impl$(<$l>)? Entry<$k> for $t {
+                // Not inlined: inlined, it would be compiled elsewhere after all.
+                #[inline(never)]
+                fn enter(isa: IsaToken, kernel: $k) -> <$k as LaneKernel>::Output {
+                    isa.run(kernel)
+                }
+            }
+        )*
+        impl Kernels for $t {}
+    };
+}
+
+entries! { f32:
+    ['a] act::Value<'a, f32>,
+    ['a] act::Forward<'a, f32>,
+    ['a] act::Vjp<'a, f32>,
+    ['a] ColumnSums<'a, f32>,
+    ['a] LogSumExp<'a, f32>,
+    ['a] Max<'a, f32>,
+    ['a] Softmax<'a, f32>,
+    ['a] Sum<'a, f32>,
+    ['a] ClassCrossEntropy<'a, f32>,
+    ['a] CrossEntropy<'a, f32>,
+    ['a] Pointwise<'a, f32, Mse>,
+    ['a] Pointwise<'a, f32, L1>,
+    ['a] Pointwise<'a, f32, Huber<f32>>,
+    ['a] Pointwise<'a, f32, BceWithLogits>,
+    ['a] Sgd<'a, f32>,
+    ['a] SgdMomentum<'a, f32>,
+    ['a] Adam<'a, f32>,
+    [] ForwardRows<f32>,
+    [] BackwardRows<f32>,
+    [] PackPanels<f32>,
+    [] Gemm<f32, Plain<f32>>,
+    [] ForwardGemm<f32>,
+    [] InputVjpGemm<f32>,
+    [] ForwardTile<f32>,
+    [] InputVjpTile<f32>,
+    [] WeightVjpTile<f32>,
+    [] FoldSlots<f32>,
+}
+
+entries! { f64:
+    ['a] act::Value<'a, f64>,
+    ['a] act::Forward<'a, f64>,
+    ['a] act::Vjp<'a, f64>,
+    ['a] ColumnSums<'a, f64>,
+    ['a] LogSumExp<'a, f64>,
+    ['a] Max<'a, f64>,
+    ['a] Softmax<'a, f64>,
+    ['a] Sum<'a, f64>,
+    ['a] ClassCrossEntropy<'a, f64>,
+    ['a] CrossEntropy<'a, f64>,
+    ['a] Pointwise<'a, f64, Mse>,
+    ['a] Pointwise<'a, f64, L1>,
+    ['a] Pointwise<'a, f64, Huber<f64>>,
+    ['a] Pointwise<'a, f64, BceWithLogits>,
+    ['a] Sgd<'a, f64>,
+    ['a] SgdMomentum<'a, f64>,
+    ['a] Adam<'a, f64>,
+    [] ForwardRows<f64>,
+    [] BackwardRows<f64>,
+    [] PackPanels<f64>,
+    [] Gemm<f64, Plain<f64>>,
+    [] ForwardGemm<f64>,
+    [] InputVjpGemm<f64>,
+    [] ForwardTile<f64>,
+    [] InputVjpTile<f64>,
+    [] WeightVjpTile<f64>,
+    [] FoldSlots<f64>,
+}
