@@ -90,7 +90,7 @@ fn bounds(act: Activation<f64>) -> (f64, f64) {
         Activation::Elu(_) => (1.5, 1.0),
         Activation::Selu => (2.5, 2.25),
         Activation::Sigmoid => (1.0, 2.25),
-        Activation::Tanh => (2.5, 3.5),
+        Activation::Tanh => (2.0, 3.5),
         Activation::Softplus => (2.0, 2.5),
         Activation::Silu => (4.0, 6.0),
         Activation::Gelu => (6.5, 14.0),
