@@ -129,9 +129,9 @@ FITS = [
         {"f32": 9, "f64": 19},
         (),
     ),
-    ("erf", "NEAR", erf_near, lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), "1e-7", 1.5625, {"f32": 8, "f64": 14}, ()),
-    ("erf", "FAR", lambda x: mp.log(mp.erfc(x)), lambda x: mp.erfc(x) / mp.erf(x), 1.25, 4, {"f32": 6}, ()),
-    ("erf", "FAR", lambda x: mp.log(mp.erfc(x)), lambda x: mp.erfc(x) / mp.erf(x), 1.25, 6, {"f64": 16}, ()),
+    ("erf", "NEAR", erf_near, lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), "1e-7", 1, {"f32": 7, "f64": 13}, ()),
+    ("erf", "FAR", lambda x: mp.log(8 * mp.erfc(x)), lambda x: mp.erfc(x) / mp.erf(x), 1, 4, {"f32": 7}, ()),
+    ("erf", "FAR", lambda x: mp.log(8 * mp.erfc(x)), lambda x: mp.erfc(x) / mp.erf(x), 1, 6, {"f64": 18}, ()),
     (
         "trig",
         "SIN",

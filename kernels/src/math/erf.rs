@@ -1,7 +1,7 @@
 //! erf x.
 //!
-//! Up to 1.25, x + x·P(x²); above, 1 − e^g(|x|) with g a minimax polynomial for ln erfc, weighted so that its
-//! error counts for as much as erfc does beside 1.
+//! Up to 1, x + x·P(x²); above, 1 − e^g(|x|)/8 with g a minimax polynomial for ln(8·erfc), weighted so that
+//! its error counts for as much as erfc does beside 1. The 8 keeps g small where that is most.
 
 use super::{
     exp::{ExpTable, power, reduce},
@@ -13,63 +13,56 @@ use crate::isa::Lanes;
 pub trait ErfTable: ExpTable {
     /// erf rounds to 1 from here up.
     const SATURATED: Self;
-    /// erf(√t)/√t − 1 on [0, 1.25²].
+    /// erf(√t)/√t − 1 on [0, 1].
     const NEAR: &'static [Self];
-    /// ln erfc on [1.25, SATURATED].
+    /// ln(8·erfc) on [1, SATURATED].
     const FAR: &'static [Self];
 }
 
 impl ErfTable for f32 {
     const SATURATED: f32 = 4.0;
-    const NEAR: &'static [f32] = &[
-        0.128379166,
-        -0.376126289,
-        0.112836584,
-        -0.0268594995,
-        0.00520749856,
-        -0.000832414604,
-        0.000103171871,
-        -7.42447401e-6,
-    ];
+    const NEAR: &'static [f32] =
+        &[0.128379166, -0.37612626, 0.112835787, -0.0268533472, 0.0051871622, -0.000799785252, 7.80689807e-5];
     const FAR: &'static [f32] =
-        &[-0.00558856269, -1.10839558, -0.665535152, -0.0819954351, 0.0128170634, -0.000922853535];
+        &[2.07909989, -1.12708867, -0.638145745, -0.103105918, 0.0218376387, -0.00294754561, 0.00018636715];
 }
 
 impl ErfTable for f64 {
     const SATURATED: f64 = 6.0;
     const NEAR: &'static [f64] = &[
         0.12837916709551259,
-        -0.37612638903184004,
-        0.1128379167096358,
-        -0.026866170646251703,
-        0.0052239776331497048,
-        -0.00085483273376000526,
-        0.00012055341125804434,
-        -1.4925789467449721e-5,
-        1.646369049002919e-6,
-        -1.6377338675520941e-7,
-        1.4855106569816635e-8,
-        -1.23443738118948e-9,
-        8.9381389832707937e-11,
-        -4.234900607980122e-12,
+        -0.37612638903183748,
+        0.11283791670954857,
+        -0.026866170645072896,
+        0.005223977624780861,
+        -0.00085483269787416626,
+        0.0001205533103687557,
+        -1.4925593506264778e-5,
+        1.6460972806712216e-6,
+        -1.6350025113093609e-7,
+        1.4657879112959238e-8,
+        -1.1365663187608573e-9,
+        5.945257137431169e-11,
     ];
     const FAR: &'static [f64] = &[
-        -4.3816836383364712e-6,
-        -1.1283417256355879,
-        -0.63676945800245643,
-        -0.10240073854578906,
-        0.018485667031691098,
-        0.001028742842193329,
-        -0.0024922675223296386,
-        0.0011882650911798189,
-        -0.00037310896784783988,
-        8.7073488704436617e-5,
-        -1.5454833467574269e-5,
-        2.0647300031172006e-6,
-        -2.0073542093441524e-7,
-        1.3324999807998689e-8,
-        -5.3423856272959656e-10,
-        9.5777059883506358e-12,
+        2.0794410388683646,
+        -1.1283740898253753,
+        -0.63664362661522311,
+        -0.10270344332828747,
+        0.018990185607440348,
+        0.00041061924355679781,
+        -0.0019159350827820186,
+        0.00077063727788639089,
+        -0.00013504714297428609,
+        -2.0267984659047279e-5,
+        2.2822906048022341e-5,
+        -8.6672510639248448e-6,
+        2.1356887227093199e-6,
+        -3.7330306291081091e-7,
+        4.6422645805135939e-8,
+        -3.9342126672305244e-9,
+        2.0449221490622486e-10,
+        -4.9284800789252354e-12,
     ];
 }
 
@@ -80,9 +73,9 @@ pub(super) fn erf<T: ErfTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
     let a = at_most(isa, isa.abs(x), T::SATURATED);
     let near = isa.fma(a, polynomial(isa, isa.mul(a, a), T::NEAR), a);
 
-    let (t, r) = reduce(isa, polynomial(isa, a, T::FAR), T::MAGIC + T::BIAS);
+    let (t, r) = reduce(isa, polynomial(isa, a, T::FAR), T::MAGIC + T::BIAS - T::from_f64(3.0));
     let p = isa.fma(r, polynomial(isa, r, T::Q), one);
     let far = isa.nfma(p, power(isa, isa.to_bits(t)), one);
 
-    flip(isa, isa.select(isa.lt(a, isa.splat(T::from_f64(1.25))), near, far), sign(isa, x))
+    flip(isa, isa.select(isa.lt(a, one), near, far), sign(isa, x))
 }
