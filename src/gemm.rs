@@ -6,6 +6,7 @@ use crate::{
     engine::{Engine, Product},
     error::{Error, Result},
     isa::{IsaToken, isa},
+    memory::{aligned, line},
     parallel::available_threads,
     view::{MatMut, MatRef},
 };
@@ -49,7 +50,7 @@ impl<T: Scalar> Gemm<T> {
     pub fn scratch_len(&self, m: usize, n: usize, k: usize) -> usize {
         // Either orientation may be computed, and a C without unit strides takes a block for itself.
         let (a, b) = (self.engine.scratch_len(m, n, k), self.engine.scratch_len(n, m, k));
-        a.max(b).saturating_add(BLOCK * BLOCK)
+        a.max(b).saturating_add(BLOCK * BLOCK + line::<T>())
     }
 
     /// Scratch for a product of A m×k and B k×n.
@@ -81,6 +82,7 @@ impl<T: Scalar> Gemm<T> {
                 got: scratch.len(),
             });
         }
+        let scratch = aligned(scratch);
         if m == 0 || n == 0 {
             return Ok(());
         }

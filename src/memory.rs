@@ -46,6 +46,12 @@ pub(crate) const fn line<T>() -> usize {
     64 / size_of::<T>()
 }
 
+/// The part of a scratch that starts on a cache line: whole-vector loads must not straddle two.
+pub(crate) fn aligned<T>(scratch: &mut [T]) -> &mut [T] {
+    let skip = scratch.as_ptr().align_offset(64).min(scratch.len());
+    &mut scratch[skip..]
+}
+
 /// Lays regions out one after another, each on its own cache lines.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Regions {

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result, check_len, check_shape},
     gemm::operand,
     isa::{IsaToken, isa},
+    memory::{aligned, line},
     parallel::available_threads,
 };
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -81,7 +82,7 @@ impl<T: Scalar> Dense<T> {
 
     /// Elements of scratch for any of the three calls.
     pub fn scratch_len(&self, rows: usize, inputs: usize, outputs: usize) -> usize {
-        self.ops.scratch_len(rows, inputs, outputs)
+        self.ops.scratch_len(rows, inputs, outputs).saturating_add(line::<T>())
     }
 
     /// Scratch for any of the three calls.
@@ -98,7 +99,7 @@ impl<T: Scalar> Dense<T> {
         if scratch.len() < expected {
             return Err(Error::Length { what: "the scratch of a dense layer", expected, got: scratch.len() });
         }
-        Ok(scratch.as_mut_ptr())
+        Ok(aligned(scratch).as_mut_ptr())
     }
 
     /// A ← g(X·Wᵀ + b): X B×n_{l−1} and W n_l×n_{l−1} of any strides, b n_l, A B×n_l with contiguous rows.

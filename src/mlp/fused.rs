@@ -162,6 +162,13 @@ impl<T: Scalar> Net<'_, T> {
         let m = x.nrows();
         let last = self.mlp.layers().len() - 1;
         let mut input = operand(x);
+        if input.cs != 1 {
+            // The tiles read contiguous rows.
+            let (to, ld) = block.x();
+            // SAFETY: the copy has room for the rows.
+            unsafe { copy_rows(x.shape(), input, (to, ld as isize, 1)) }
+            input = Operand { ptr: to.cast_const(), rs: ld as isize, cs: 1 };
+        }
         for (l, spec) in self.mlp.layers().iter().enumerate() {
             let (k, n, act) = (spec.inputs, spec.outputs, spec.activation);
             let own = block.a(l);

@@ -3,7 +3,7 @@
 
 use super::{
     epilogue::Epilogue,
-    pack::{Operand, PackPanels, PackRows},
+    pack::{CopyRows, Operand, PackPanels, PackRows},
     panel::{Panel, Rows},
     shape::{PAD, Panels, granule, tile_rows},
 };
@@ -100,8 +100,7 @@ impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
             let nc = cut.nc.min(n - jc);
             let panels = Panels::new::<T, I>(nc);
             // Few panels do not repay packing A: each of its scalars is read once a panel.
-            let pack_a = E::ADJACENT_ROWS && (alpha_a != T::ONE || (panels.count() > 2 && m > 8));
-            debug_assert!(pack_a || alpha_a == T::ONE, "fused products have no α");
+            let few = alpha_a == T::ONE && (panels.count() <= 2 || m <= 8);
             let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);
             // Few rows do not repay packing B, where its rows can be read in place by whole vectors.
             let pack_b = alpha_b != T::ONE || self.b.cs != 1 || nc % granule::<T, I>() != 0 || m > 24;
@@ -117,11 +116,17 @@ impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
                 while ic < m {
                     let mc = cut.mc.min(m - ic);
                     let a = self.a.at(ic, pc);
-                    let rows = if pack_a {
+                    let rows = if a.cs == 1 && (few || !E::ADJACENT_ROWS) {
+                        Rows::Contiguous(a.ptr, a.rs)
+                    } else if E::ADJACENT_ROWS && a.rs == 1 && few {
+                        Rows::Adjacent(a.ptr, a.cs)
+                    } else if E::ADJACENT_ROWS {
                         isa.run(PackRows { a, m: mc, k: kc, tall, alpha: alpha_a, dst: a_scratch });
                         Rows::Packed(a_scratch.cast_const())
                     } else {
-                        Rows::Strided { ptr: a.ptr, rs: a.rs, cs: a.cs }
+                        // A fused product has no α, and of rows that are not contiguous it makes rows that are.
+                        isa.run(CopyRows { a, m: mc, k: kc, dst: a_scratch });
+                        Rows::Contiguous(a_scratch.cast_const(), kc as isize)
                     };
                     for p in 0..panels.count() {
                         let mut span = panels.get(p);

@@ -79,7 +79,7 @@ pub fn with_input_vjp<T: Real>(
     }
 }
 
-/// `m` rows of any strides times packed weights, k × n.
+/// `m` contiguous rows times packed weights, k × n.
 #[derive(Debug, Clone, Copy)]
 struct Product<T> {
     m: usize,
@@ -97,6 +97,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
     #[inline(always)]
     fn with<E: Epilogue<T>>(self, epilogue: E) {
         let Self(Product { m, n, k, a, b, kc }, isa) = self;
+        debug_assert_eq!(a.cs, 1);
         let panels = Panels::new::<T, I>(n);
         let mut pc = 0;
         loop {
@@ -107,7 +108,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                     m,
                     row0: 0,
                     k: depth,
-                    a: Rows::Strided { ptr: a.at(0, pc).ptr, rs: a.rs, cs: a.cs },
+                    a: Rows::Contiguous(a.at(0, pc).ptr, a.rs),
                     b: b.wrapping_add(k * span.col + pc * span.width),
                     ldb: span.width,
                     span,
@@ -136,7 +137,7 @@ pub struct ForwardTile<T> {
     pub k: usize,
     /// n_l.
     pub n: usize,
-    /// X, m × k.
+    /// X, m × k, with contiguous rows.
     pub x: Operand<T>,
     /// Wᵀ, k × n, packed into panels.
     pub w: *const T,
@@ -177,7 +178,7 @@ pub struct InputVjpTile<T> {
     pub k: usize,
     /// n_{l−1}.
     pub n: usize,
-    /// δ, m × k.
+    /// δ, m × k, with contiguous rows.
     pub delta: Operand<T>,
     /// W, k × n, packed into panels.
     pub w: *const T,
@@ -211,7 +212,7 @@ pub struct WeightVjpTile<T> {
     pub m: usize,
     /// n_{l−1}.
     pub n: usize,
-    /// δ, rows × m.
+    /// δ, rows × m, with contiguous rows.
     pub delta: Operand<T>,
     /// A_{l−1}, rows × n, row-major, each row readable up to a whole granule.
     pub a: *const T,
@@ -231,7 +232,7 @@ impl<T: Math> LaneKernel for WeightVjpTile<T> {
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
         let panels = Panels::new::<T, I>(self.n);
-        let delta = self.delta.t();
+        debug_assert_eq!(self.delta.cs, 1);
         for p in 0..panels.count() {
             let span = panels.get(p);
             let start = if self.fresh { Start::Zero } else { Start::C };
@@ -239,7 +240,7 @@ impl<T: Math> LaneKernel for WeightVjpTile<T> {
                 m: self.m,
                 row0: 0,
                 k: self.rows,
-                a: Rows::Strided { ptr: delta.ptr, rs: delta.rs, cs: delta.cs },
+                a: Rows::Adjacent(self.delta.ptr, self.delta.rs),
                 b: self.a.wrapping_add(span.col),
                 ldb: self.lda,
                 span,

@@ -125,6 +125,30 @@ impl<T: Real> LaneKernel for PackRows<T> {
     }
 }
 
+/// Copies a block into contiguous rows of k elements.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyRows<T> {
+    /// The block.
+    pub a: Operand<T>,
+    /// Its rows.
+    pub m: usize,
+    /// Its columns.
+    pub k: usize,
+    /// m · k elements.
+    pub dst: *mut T,
+}
+
+impl<T: Real> LaneKernel for CopyRows<T> {
+    type Elem = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
+        unsafe { transpose(isa, self.a.t(), self.k, self.m, self.dst, self.k) }
+    }
+}
+
 /// Copies `rows` rows of `cols` adjacent elements, zero-filled to `width`.
 ///
 /// # Safety

@@ -10,16 +10,13 @@ use crate::isa::{LaneKernel, Lanes, Real, outline};
 /// The A operand of a block of rows, read one scalar at a time.
 #[derive(Debug, Clone, Copy)]
 pub enum Rows<T> {
-    /// Element (i, k) at `ptr + i·rs + k·cs`.
-    Strided {
-        /// Element (0, 0).
-        ptr: *const T,
-        /// From a row to the next.
-        rs: isize,
-        /// From a k to the next.
-        cs: isize,
-    },
-    /// Packed by [`pack_rows`](super::pack::pack_rows): tile after tile, each with its rows adjacent for every k.
+    /// Element (i, k) at `ptr + i·stride + k`: activations where they lie.
+    Contiguous(*const T, isize),
+    /// Element (i, k) at `ptr + i + k·stride`: a transposed operand. Only for epilogues with
+    /// [`ADJACENT_ROWS`](Epilogue::ADJACENT_ROWS).
+    Adjacent(*const T, isize),
+    /// Packed by [`PackRows`](super::pack::PackRows): tile after tile, each with its rows adjacent for every k.
+    /// Only for epilogues with [`ADJACENT_ROWS`](Epilogue::ADJACENT_ROWS).
     Packed(*const T),
 }
 
@@ -61,10 +58,7 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// columns and depth that the fields name; nothing else accesses the output's part meanwhile.
     #[inline(always)]
     pub unsafe fn run<I: Lanes<T>>(self, isa: I) {
-        let unit = match self.a {
-            Rows::Packed(_) => true,
-            Rows::Strided { rs, .. } => rs == 1,
-        };
+        let unit = !matches!(self.a, Rows::Contiguous(..));
         // SAFETY: the caller's promise.
         unsafe {
             match self.span.width / I::LANES {
@@ -104,9 +98,10 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     unsafe fn tile<I: Lanes<T>, const MR: usize, const NV: usize, const UNIT: bool>(&self, isa: I, i: usize) {
         let at = At { row: self.row0 + i, col: self.span.col, cols: self.span.cols };
         let (out, ld) = self.epilogue.output();
-        let (a, rs, cs) = match self.a {
-            Rows::Strided { ptr, rs, cs } => (ptr.wrapping_offset(i as isize * rs), rs, cs),
-            Rows::Packed(ptr) => (ptr.wrapping_add(i * self.k), 1, MR as isize),
+        let (a, stride) = match self.a {
+            Rows::Contiguous(ptr, stride) => (ptr.wrapping_offset(i as isize * stride), stride),
+            Rows::Adjacent(ptr, stride) => (ptr.wrapping_add(i), stride),
+            Rows::Packed(ptr) => (ptr.wrapping_add(i * self.k), MR as isize),
         };
         // SAFETY: the caller's promise, narrowed to this tile.
         unsafe {
@@ -115,7 +110,7 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
             } else {
                 load_tile(isa, out, ld, at)
             };
-            let acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.k, a, rs, cs, self.b, self.ldb);
+            let acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.k, a, stride, self.b, self.ldb);
             if self.last {
                 self.epilogue.finish(isa, acc, at);
             } else {

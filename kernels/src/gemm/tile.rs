@@ -5,43 +5,74 @@ use crate::isa::{Lanes, Real};
 /// The accumulators of a tile: MR rows of NV vectors.
 pub type Acc<T, I, const MR: usize, const NV: usize> = [[<I as Lanes<T>>::V; NV]; MR];
 
+/// Steps of k in a turn of the loop: one update of each address serves them all.
+const UNROLL: usize = 4;
+
 /// acc[i] += Σ_k A[i, k] · B[k, :], each element one chain of FMAs, k ascending.
 ///
-/// Per step of k: NV vector loads of B, MR broadcasts of A, MR·NV FMAs. `UNIT`: rows of A are adjacent
-/// (`rs` = 1), so that one address register serves them all.
+/// Per step of k: NV vector loads of B, MR broadcasts of A, MR·NV FMAs. One stride of A is 1, so that addresses
+/// are few: between rows if `ADJACENT` (packed, or transposed), else between steps of k; `stride` is the other.
 ///
 /// # Safety
-/// For i < MR and p < k, `a + i·rs + p·cs` is readable, and so are NV vectors at `b + p·ldb`.
+/// For i < MR and p < k, `a + i + p·stride` (or `a + i·stride + p`) is readable, and so are NV vectors at
+/// `b + p·ldb`.
 #[inline(always)]
-pub unsafe fn accumulate<T: Real, I: Lanes<T>, const MR: usize, const NV: usize, const UNIT: bool>(
+pub unsafe fn accumulate<T: Real, I: Lanes<T>, const MR: usize, const NV: usize, const ADJACENT: bool>(
     isa: I,
     mut acc: Acc<T, I, MR, NV>,
     k: usize,
     a: *const T,
-    rs: isize,
-    cs: isize,
+    stride: isize,
     b: *const T,
     ldb: usize,
 ) -> Acc<T, I, MR, NV> {
-    let rs = if UNIT { 1 } else { rs };
     let (mut a, mut b) = (a, b);
-    for _ in 0..k {
-        // SAFETY: step p < k of the caller's promise.
-        unsafe {
-            let mut row = [isa.zero(); NV];
+    let along = |steps: isize| if ADJACENT { steps * stride } else { steps };
+    // The last turn leaves the pointers past the operands: read by nothing.
+    for _ in 0..k / UNROLL {
+        for p in 0..UNROLL {
+            // SAFETY: a step below k of the caller's promise.
+            acc = unsafe {
+                let a = a.offset(along(p as isize));
+                step::<T, I, MR, NV, ADJACENT>(isa, acc, a, stride, b.add(p * ldb))
+            };
+        }
+        a = a.wrapping_offset(along(UNROLL as isize));
+        b = b.wrapping_add(UNROLL * ldb);
+    }
+    for _ in 0..k % UNROLL {
+        // SAFETY: as above.
+        acc = unsafe { step::<T, I, MR, NV, ADJACENT>(isa, acc, a, stride, b) };
+        a = a.wrapping_offset(along(1));
+        b = b.wrapping_add(ldb);
+    }
+    acc
+}
+
+/// One step of k.
+///
+/// # Safety
+/// As for [`accumulate`], with k = 1.
+#[inline(always)]
+unsafe fn step<T: Real, I: Lanes<T>, const MR: usize, const NV: usize, const ADJACENT: bool>(
+    isa: I,
+    mut acc: Acc<T, I, MR, NV>,
+    a: *const T,
+    stride: isize,
+    b: *const T,
+) -> Acc<T, I, MR, NV> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut row = [isa.zero(); NV];
+        for v in 0..NV {
+            row[v] = isa.load(b.add(v * I::LANES));
+        }
+        for i in 0..MR {
+            let x = isa.splat(*a.offset(if ADJACENT { i as isize } else { i as isize * stride }));
             for v in 0..NV {
-                row[v] = isa.load(b.add(v * I::LANES));
-            }
-            for i in 0..MR {
-                let x = isa.splat(*a.offset(i as isize * rs));
-                for v in 0..NV {
-                    acc[i][v] = isa.fma(x, row[v], acc[i][v]);
-                }
+                acc[i][v] = isa.fma(x, row[v], acc[i][v]);
             }
         }
-        // The last step leaves the pointers one past the operand: compared with nothing, read by nothing.
-        a = a.wrapping_offset(cs);
-        b = b.wrapping_add(ldb);
     }
     acc
 }
