@@ -1,7 +1,7 @@
 //! Losses: the value and the delta ∂L/∂A_L, in one pass.
 //!
 //! Each row's loss and delta depend on that row alone. The value is the sum of the row losses by a fixed tree
-//! ([`Fold`]), in `f64`: it depends on the number of rows, never on threads or tiles.
+//! (pairs, then pairs of pairs), in `f64`: it depends on the number of rows, never on threads or tiles.
 
 use crate::{
     Scalar,

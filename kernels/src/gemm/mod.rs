@@ -4,6 +4,11 @@
 //! one panel of columns; [`blocked`] cuts a product into blocks that fit the caches. [`epilogue`] says where a
 //! tile's accumulators start and what becomes of them. Each element of a result is one chain of FMAs,
 //! k ascending, which blocks continue and never restart, so no cut leaves a trace in the bits.
+//!
+//! # Safety
+//! The operations here are plain data with raw pointers. Making one is safe and running one is not checked: whoever
+//! builds it vouches that over the sizes in its fields operands are readable, outputs are writable and accessed from
+//! nowhere else, and scratch is as long as said. The crate `nablas` is the safe interface.
 
 pub mod blocked;
 pub mod dense;
