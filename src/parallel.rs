@@ -23,8 +23,9 @@ pub(crate) fn available_threads() -> usize {
     }
 }
 
-/// Runs `f(0)` … `f(tasks − 1)`, in parallel where there is a pool. `join` keeps its jobs on the stack, so nothing is
-/// allocated inside of the pool; a call from outside goes through rayon's queue, which grows by a block now and then.
+/// Runs `f(0)` … `f(tasks − 1)`, in parallel where there is a pool. `join` keeps its jobs on the stack, so
+/// nothing is allocated inside of the pool; a call from outside goes through rayon's queue, which grows by a
+/// block now and then.
 pub(crate) fn fork<F: Fn(usize) + Sync>(tasks: usize, f: &F) {
     fn split<F: Fn(usize) + Sync>(from: usize, to: usize, f: &F) {
         match to - from {

@@ -24,8 +24,8 @@ use crate::{
 pub enum Derivative<T> {
     /// g' = 1.
     One,
-    /// g'(Z), row-major with this leading dimension. It may be the output itself if the depth is not cut (`kc >= k`):
-    /// between the blocks of a cut depth the output holds partial sums.
+    /// g'(Z), row-major with this leading dimension. It may be the output itself if the depth is not cut
+    /// (`kc >= k`): between the blocks of a cut depth the output holds partial sums.
     Values(*const T, usize),
     /// Slope 1 where the bit is set, α elsewhere (0 for ReLU); bytes from a row to the next.
     Mask(*const u8, usize, T),

@@ -6,9 +6,9 @@
 //! k ascending, which blocks continue and never restart, so no cut leaves a trace in the bits.
 //!
 //! # Safety
-//! The operations here are plain data with raw pointers. Making one is safe and running one is not checked: whoever
-//! builds it vouches that over the sizes in its fields operands are readable, outputs are writable and accessed from
-//! nowhere else, and scratch is as long as said. The crate `nablas` is the safe interface.
+//! The operations here are plain data with raw pointers. Making one is safe and running one is not checked:
+//! whoever builds it vouches that over the sizes in its fields operands are readable, outputs are writable and
+//! accessed from nowhere else, and scratch is as long as said. The crate `nablas` is the safe interface.
 
 pub mod blocked;
 pub mod dense;

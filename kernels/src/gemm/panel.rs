@@ -47,8 +47,8 @@ pub struct Panel<T, E> {
     pub epilogue: E,
 }
 
-/// A panel with its width in vectors and the kind of its rows (`UNIT`: adjacent) in its type: compiled, and seen in a
-/// profile, as a function of its own.
+/// A panel with its width in vectors and the kind of its rows (`UNIT`: adjacent) in its type: compiled, and seen
+/// in a profile, as a function of its own.
 struct PanelTiles<T, E, const NV: usize, const UNIT: bool>(Panel<T, E>);
 
 impl<T: Real, E: Epilogue<T>> Panel<T, E> {

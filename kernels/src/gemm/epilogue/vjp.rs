@@ -35,8 +35,8 @@ impl<T: Real> Hadamard<T> for Unit {
 /// A saved derivative: multiply.
 #[derive(Debug, Clone, Copy)]
 pub struct Multiply<T> {
-    /// g'(Z), row-major. It may be the output itself, if one block is all of the depth: each element is then read
-    /// before it is overwritten.
+    /// g'(Z), row-major. It may be the output itself, if one block is all of the depth: each element is then
+    /// read before it is overwritten.
     pub d: *const T,
     /// Its leading dimension.
     pub ld: usize,
