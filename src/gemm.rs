@@ -93,12 +93,13 @@ impl<T: Scalar> Gemm<T> {
         let start = Start::of_beta(beta);
         let (rs, cs) = (c.row_stride(), c.col_stride());
         let (a, b) = (operand(a), operand(b));
-        if cs == 1 || n == 1 && rs != 1 {
+        // Where C runs backwards, it passes through blocks too.
+        if rs >= 0 && (cs == 1 || n == 1 && rs != 1) {
             // A single column needs no unit stride between columns.
             let p = Product { m, n, k, alpha, a, b, alpha_on_b: false };
             // SAFETY: the views are valid over their shapes, C is borrowed exclusively, scratch is long enough.
             unsafe { self.engine.gemm(p, c.as_mut_ptr(), rs as usize, start, scratch.as_mut_ptr()) }
-        } else if rs == 1 || m == 1 {
+        } else if cs >= 0 && (rs == 1 || m == 1) {
             // Cᵀ = Bᵀ·Aᵀ, with α still on A.
             let p = Product { m: n, n: m, k, alpha, a: b.t(), b: a.t(), alpha_on_b: true };
             // SAFETY: as above.
