@@ -124,6 +124,14 @@ impl<T: Scalar> Net<'_, T> {
         } else {
             (w.t(), spec.inputs, spec.outputs, self.layout[l].forward)
         };
+        if !backward {
+            // The padding was zeroed with the workspace, and nothing writes it.
+            // SAFETY: the bias has n elements, and so has its copy.
+            unsafe {
+                let to = self.base.wrapping_add(self.layout[l].bias);
+                core::ptr::copy_nonoverlapping(self.bias(l), to, n);
+            }
+        }
         let dst = self.base.wrapping_add(at);
         self.engine.run(PackPanels { b, k, n, from: 0, to: usize::MAX, alpha: T::ONE, dst });
     }
@@ -177,8 +185,9 @@ impl<T: Scalar> Net<'_, T> {
             let a = direct.map_or(own, |(ptr, rs, _)| (ptr, rs as usize));
             let save = if save { block.state(self.mlp, l).save(act) } else { Save::NONE };
             let w = self.base.wrapping_add(self.layout[l].forward).cast_const();
-            let bias = self.bias(l);
-            self.engine.run(ForwardTile { m, k, n, x: input, w, bias, a, save, act, kc: usize::MAX });
+            let bias = self.base.wrapping_add(self.layout[l].bias).cast_const();
+            let (kc, whole) = (usize::MAX, direct.is_none());
+            self.engine.run(ForwardTile { m, k, n, x: input, w, bias, a, save, act, kc, whole });
             input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
             if let (Some(y), None, true) = (y, direct, l == last) {
                 // SAFETY: A_L was just written to the block; `y` is writable over the rows.
@@ -248,12 +257,17 @@ impl<T: Scalar> Net<'_, T> {
                     let act = layers[l - 1].activation;
                     let derivative = acts.state(self.mlp, l - 1).derivative(act);
                     (delta, ld) = work.g(l - 1);
-                    let (out, sums) = ((delta, ld), db(l - 1));
-                    self.engine.run(InputVjpTile { m, k, n, delta: d, w, derivative, out, sums, kc });
+                    // The sums go on in padded memory, and back: tiles at no edge are the faster ones.
+                    let (db, sums) = (db(l - 1), work.base.wrapping_add(work.store.sums));
+                    core::ptr::copy_nonoverlapping(db.cast_const(), sums, inputs);
+                    let (out, whole) = ((delta, ld), true);
+                    self.engine.run(InputVjpTile { m, k, n, delta: d, w, derivative, out, sums, kc, whole });
+                    core::ptr::copy_nonoverlapping(sums.cast_const(), db, inputs);
                 } else if let Some((ptr, rs, cs)) = dx {
                     let out = if cs == 1 { (ptr, rs as usize) } else { work.x() };
                     let (derivative, sums) = (Derivative::One, core::ptr::null_mut());
-                    self.engine.run(InputVjpTile { m, k, n, delta: d, w, derivative, out, sums, kc });
+                    let whole = false;
+                    self.engine.run(InputVjpTile { m, k, n, delta: d, w, derivative, out, sums, kc, whole });
                     if cs != 1 {
                         let from = Operand { ptr: out.0.cast_const(), rs: out.1 as isize, cs: 1 };
                         copy_rows((rows, inputs), from, (ptr, rs, cs));

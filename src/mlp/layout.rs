@@ -28,6 +28,8 @@ pub(crate) struct Store {
     pub(crate) ldx: usize,
     /// ∂L/∂A_L, then δ_L.
     pub(crate) dy: usize,
+    /// Column sums of one layer's δ, padded.
+    pub(crate) sums: usize,
     /// Elements in all.
     pub(crate) len: usize,
 }
@@ -58,8 +60,9 @@ impl Store {
         let ldx = padded(mlp.inputs());
         let x = at.take::<T>(area(ldx));
         let dy = at.take::<T>(area(padded(mlp.outputs())));
+        let sums = at.take::<T>(padded(mlp.max_width()));
         let len = at.len("a workspace").unwrap_or(usize::MAX);
-        Self { layers, x, ldx, dy, len }
+        Self { layers, x, ldx, dy, sums, len }
     }
 
     /// Bytes of activations and saved state a row.
@@ -76,6 +79,8 @@ pub(crate) struct PackedWeights {
     pub(crate) forward: usize,
     /// W in panels, for the input VJP.
     pub(crate) backward: usize,
+    /// b, padded.
+    pub(crate) bias: usize,
 }
 
 impl PackedWeights {
@@ -85,6 +90,7 @@ impl PackedWeights {
             .map(|l| Self {
                 forward: at.take::<T>(l.inputs.saturating_mul(padded(l.outputs))),
                 backward: at.take::<T>(l.outputs.saturating_mul(padded(l.inputs))),
+                bias: at.take::<T>(padded(l.outputs)),
             })
             .collect()
     }

@@ -89,6 +89,7 @@ struct Product<T> {
     a: Operand<T>,
     b: *const T,
     kc: usize,
+    whole: bool,
 }
 
 /// A [`Product`] on an ISA, waiting for its epilogue.
@@ -97,14 +98,17 @@ struct ProductOn<T, I>(Product<T>, I);
 impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
     #[inline(always)]
     fn with<E: Epilogue<T>>(self, epilogue: E) {
-        let Self(Product { m, n, k, a, b, kc }, isa) = self;
+        let Self(Product { m, n, k, a, b, kc, whole }, isa) = self;
         debug_assert_eq!(a.cs, 1);
         let panels = Panels::new::<T, I>(n);
         let mut pc = 0;
         loop {
             let depth = kc.min(k - pc);
             for p in 0..panels.count() {
-                let span = panels.get(p);
+                let mut span = panels.get(p);
+                if whole {
+                    span.cols = span.width;
+                }
                 let panel = Panel {
                     m,
                     row0: 0,
@@ -152,6 +156,9 @@ pub struct ForwardTile<T> {
     pub act: Activation<T>,
     /// Depth of a cache block.
     pub kc: usize,
+    /// A, the bias and the saved state have room for whole granules ([`padded`](super::shape::padded) columns),
+    /// which may be overwritten: no tile is at an edge.
+    pub whole: bool,
 }
 
 impl<T: Math> LaneKernel for ForwardTile<T> {
@@ -159,13 +166,13 @@ impl<T: Math> LaneKernel for ForwardTile<T> {
     type Output = ();
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        let Self { m, n, k, x, w, kc, .. } = self;
+        let Self { m, n, k, x, w, kc, whole, .. } = self;
         with_forward(
             self.act,
             self.bias,
             self.a,
             self.save,
-            ProductOn(Product { m, n, k, a: x, b: w, kc }, isa),
+            ProductOn(Product { m, n, k, a: x, b: w, kc, whole }, isa),
         );
     }
 }
@@ -191,6 +198,8 @@ pub struct InputVjpTile<T> {
     pub sums: *mut T,
     /// Depth of a cache block.
     pub kc: usize,
+    /// δ', the derivative and the sums have room for whole granules, which may be overwritten.
+    pub whole: bool,
 }
 
 impl<T: Math> LaneKernel for InputVjpTile<T> {
@@ -198,8 +207,8 @@ impl<T: Math> LaneKernel for InputVjpTile<T> {
     type Output = ();
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        let Self { m, n, k, delta, w, kc, .. } = self;
-        let product = ProductOn(Product { m, n, k, a: delta, b: w, kc }, isa);
+        let Self { m, n, k, delta, w, kc, whole, .. } = self;
+        let product = ProductOn(Product { m, n, k, a: delta, b: w, kc, whole }, isa);
         with_input_vjp(self.derivative, self.out, self.sums, product);
     }
 }
