@@ -14,7 +14,7 @@ use nablas_kernels::{
         epilogue::{Plain, Save, Start},
         pack::Operand,
     },
-    isa::{IsaToken, LaneKernel},
+    isa::{IsaToken, LaneKernel, RawKernel, Vouched},
 };
 
 /// What the native calls run on.
@@ -95,7 +95,11 @@ unsafe impl<T: Send> Sync for Product<T> {}
 
 impl Engine {
     pub(crate) fn new<T: Scalar>(isa: IsaToken, threads: usize) -> Self {
-        Self { isa, threads: threads.max(1), blocking: Blocking::new(cache::detect(), size_of::<T>()) }
+        Self {
+            isa,
+            threads: threads.clamp(1, 1024),
+            blocking: Blocking::new(cache::detect(), size_of::<T>()),
+        }
     }
 
     /// Elements of scratch for one product of at most these sizes, all tasks together.
@@ -148,6 +152,15 @@ impl Engine {
         T::enter(self.isa, kernel)
     }
 
+    /// Runs a raw kernel.
+    ///
+    /// # Safety
+    /// As for [`RawKernel::run_raw`].
+    pub(crate) unsafe fn run_raw<T: Entry<Vouched<K>>, K: RawKernel<Elem = T>>(&self, kernel: K) {
+        // SAFETY: the caller's promise.
+        T::enter(self.isa, unsafe { Vouched::new(kernel) });
+    }
+
     /// C ← start + α·A·B, C row-major.
     ///
     /// # Safety
@@ -164,7 +177,8 @@ impl Engine {
         let c = Shared(c);
         self.regions(p, false, scratch, |r, gemm| {
             let c = c.add(r.row * ldc + r.col);
-            self.run(gemm.with_epilogue(Plain { c, ldc, start }));
+            // SAFETY: a region of the product that the caller vouches for, with scratch of its own.
+            unsafe { self.run_raw(gemm.with_epilogue(Plain { c, ldc, start })) };
         });
     }
 
@@ -193,7 +207,10 @@ impl Engine {
                 mask_ld,
             };
             let bias = offset(bias.get(), r.col).cast_const();
-            self.run(ForwardGemm { gemm, bias, a: (a.add(r.row * lda + r.col), lda), save, act });
+            // SAFETY: a region of the product that the caller vouches for, with scratch of its own.
+            unsafe {
+                self.run_raw(ForwardGemm { gemm, bias, a: (a.add(r.row * lda + r.col), lda), save, act })
+            };
         });
     }
 
@@ -225,7 +242,10 @@ impl Engine {
                 _ => Derivative::One,
             };
             let sums = if sums.get().is_null() { sums.get() } else { sums.add(r.col) };
-            self.run(InputVjpGemm { gemm, derivative, out: (out.add(r.row * ld + r.col), ld), sums });
+            // SAFETY: a region of the product that the caller vouches for, with scratch of its own.
+            unsafe {
+                self.run_raw(InputVjpGemm { gemm, derivative, out: (out.add(r.row * ld + r.col), ld), sums })
+            };
         });
     }
 }

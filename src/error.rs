@@ -115,7 +115,9 @@ pub enum Error {
         what: &'static str,
     },
     /// A workspace that was not made for this plan.
-    #[error("the workspace has {got} bytes, the plan needs {expected}: make it with `Plan::workspace`")]
+    #[error(
+        "a workspace of another plan ({got} bytes, this plan needs {expected}): make it with `Plan::workspace`"
+    )]
     Workspace {
         /// The bytes that the plan needs.
         expected: usize,
@@ -165,6 +167,14 @@ pub enum Error {
         /// The loss.
         loss: &'static str,
         /// The kind of targets it takes.
+        expected: &'static str,
+    },
+    /// Saved state of another kind than an activation's backward needs.
+    #[error("the saved state of {activation}: expected {expected}")]
+    Saved {
+        /// The activation.
+        activation: &'static str,
+        /// What it saves.
         expected: &'static str,
     },
     /// More memory than the caller allows.

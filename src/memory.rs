@@ -25,7 +25,8 @@ impl<T: Scalar> Buffer<T> {
         let bytes = len.checked_mul(size_of::<T>()).filter(|b| *b <= isize::MAX as usize - 64);
         let count = bytes.ok_or(Error::Overflow { what })?.div_ceil(64);
         let mut lines = Vec::new();
-        lines.try_reserve_exact(count).map_err(|_| Error::Overflow { what })?;
+        let bytes = count as u128 * 64;
+        lines.try_reserve_exact(count).map_err(|_| Error::Memory { what, bytes })?;
         lines.resize(count, Line([0; 64]));
         Ok(Self { lines, len, elem: PhantomData })
     }

@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Result;
 use nablas::{
     AdamW, BackendKind, Error, IsaToken, MatMut, MatRef, Mlp, Plan, PlanOptions, Scalar, Targets,
-    backend::Native, jacobian,
+    backend::MatrixMultiply, jacobian,
 };
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ fn through_jacobians<T: Scalar>(
     let mut workspace = plan.workspace()?;
     let x = MatRef::new(&samples.images, samples.len(), PIXELS)?;
     let targets = Targets::Classes(&samples.classes);
-    let blas = Native::new(plan.isa());
+    let blas = MatrixMultiply;
     let mut y = vec![T::ZERO; samples.len() * CLASSES];
     let mut dy = y.clone();
     time(plan.isa(), params, |params, grads| {

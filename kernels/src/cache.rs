@@ -14,9 +14,22 @@ pub struct Caches {
 /// What a machine that says nothing is taken to have.
 pub const FALLBACK: Caches = Caches { l1d: 32 << 10, l2: 512 << 10, l3: 4 << 20 };
 
-/// The caches of this machine, from CPUID where there is one.
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+/// The caches of this machine, from CPUID where there is one. Asked once: in a virtual machine each CPUID is a
+/// trap of tens of microseconds.
+#[cfg(feature = "std")]
 pub fn detect() -> Caches {
+    static CACHES: std::sync::OnceLock<Caches> = std::sync::OnceLock::new();
+    *CACHES.get_or_init(ask)
+}
+
+/// The caches of this machine, from CPUID where there is one.
+#[cfg(not(feature = "std"))]
+pub fn detect() -> Caches {
+    ask()
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn ask() -> Caches {
     use raw_cpuid::{CacheType, CpuId};
     let mut found = FALLBACK;
     // AMD reports the same structure at another leaf, and the crate reads whichever there is.
@@ -43,8 +56,7 @@ pub fn detect() -> Caches {
     found
 }
 
-/// The caches of this machine.
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-pub fn detect() -> Caches {
+fn ask() -> Caches {
     FALLBACK
 }

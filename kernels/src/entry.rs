@@ -11,7 +11,7 @@ use crate::{
         epilogue::Plain,
         pack::PackPanels,
     },
-    isa::{IsaToken, LaneKernel, Real},
+    isa::{IsaToken, LaneKernel, Real, Vouched},
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
     math::Math,
     optim::{Adam, Sgd, SgdMomentum},
@@ -46,14 +46,14 @@ pub trait Kernels:
     + for<'a> Entry<Adam<'a, Self>>
     + Entry<ForwardRows<Self>>
     + Entry<BackwardRows<Self>>
-    + Entry<PackPanels<Self>>
-    + Entry<Gemm<Self, Plain<Self>>>
-    + Entry<ForwardGemm<Self>>
-    + Entry<InputVjpGemm<Self>>
-    + Entry<ForwardTile<Self>>
-    + Entry<InputVjpTile<Self>>
-    + Entry<WeightVjpTile<Self>>
-    + Entry<FoldSlots<Self>>
+    + Entry<Vouched<PackPanels<Self>>>
+    + Entry<Vouched<Gemm<Self, Plain<Self>>>>
+    + Entry<Vouched<ForwardGemm<Self>>>
+    + Entry<Vouched<InputVjpGemm<Self>>>
+    + Entry<Vouched<ForwardTile<Self>>>
+    + Entry<Vouched<InputVjpTile<Self>>>
+    + Entry<Vouched<WeightVjpTile<Self>>>
+    + Entry<Vouched<FoldSlots<Self>>>
 {
 }
 
@@ -92,14 +92,14 @@ entries! { f32:
     ['a] Adam<'a, f32>,
     [] ForwardRows<f32>,
     [] BackwardRows<f32>,
-    [] PackPanels<f32>,
-    [] Gemm<f32, Plain<f32>>,
-    [] ForwardGemm<f32>,
-    [] InputVjpGemm<f32>,
-    [] ForwardTile<f32>,
-    [] InputVjpTile<f32>,
-    [] WeightVjpTile<f32>,
-    [] FoldSlots<f32>,
+    [] Vouched<PackPanels<f32>>,
+    [] Vouched<Gemm<f32, Plain<f32>>>,
+    [] Vouched<ForwardGemm<f32>>,
+    [] Vouched<InputVjpGemm<f32>>,
+    [] Vouched<ForwardTile<f32>>,
+    [] Vouched<InputVjpTile<f32>>,
+    [] Vouched<WeightVjpTile<f32>>,
+    [] Vouched<FoldSlots<f32>>,
 }
 
 entries! { f64:
@@ -122,12 +122,12 @@ entries! { f64:
     ['a] Adam<'a, f64>,
     [] ForwardRows<f64>,
     [] BackwardRows<f64>,
-    [] PackPanels<f64>,
-    [] Gemm<f64, Plain<f64>>,
-    [] ForwardGemm<f64>,
-    [] InputVjpGemm<f64>,
-    [] ForwardTile<f64>,
-    [] InputVjpTile<f64>,
-    [] WeightVjpTile<f64>,
-    [] FoldSlots<f64>,
+    [] Vouched<PackPanels<f64>>,
+    [] Vouched<Gemm<f64, Plain<f64>>>,
+    [] Vouched<ForwardGemm<f64>>,
+    [] Vouched<InputVjpGemm<f64>>,
+    [] Vouched<ForwardTile<f64>>,
+    [] Vouched<InputVjpTile<f64>>,
+    [] Vouched<WeightVjpTile<f64>>,
+    [] Vouched<FoldSlots<f64>>,
 }

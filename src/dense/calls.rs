@@ -43,11 +43,11 @@ pub struct Dense<T: Scalar> {
 }
 
 /// Refuses an output whose rows are not contiguous: the epilogues store whole vectors.
-fn contiguous(what: &'static str, stride: isize) -> Result<()> {
-    if stride == 1 {
-        Ok(())
-    } else {
-        Err(Error::Stride { what, expected: "1 (contiguous rows)", got: stride })
+fn contiguous(what: &'static str, strides: (isize, isize)) -> Result<()> {
+    match strides {
+        (0.., 1) => Ok(()),
+        (rs, 1) => Err(Error::Stride { what, expected: "rows in ascending order", got: rs }),
+        (_, cs) => Err(Error::Stride { what, expected: "a column stride of 1 (contiguous rows)", got: cs }),
     }
 }
 
@@ -95,6 +95,7 @@ impl<T: Scalar> Dense<T> {
         (rows, inputs, outputs): (usize, usize, usize),
         scratch: &mut [T],
     ) -> Result<*mut T> {
+        self.ops.check(rows.max(inputs).max(outputs))?;
         let expected = self.scratch_len(rows, inputs, outputs);
         if scratch.len() < expected {
             return Err(Error::Length { what: "the scratch of a dense layer", expected, got: scratch.len() });
@@ -106,7 +107,7 @@ impl<T: Scalar> Dense<T> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Length`] or [`Error::Stride`] for operands that don't fit; [`Error::Parameter`]
-    /// for a bad activation, or a `saved` of another kind than it asks for.
+    /// for a bad activation, [`Error::Saved`] for a `saved` of another kind than it asks for.
     pub fn forward(
         &self,
         x: MatRef<'_, T>,
@@ -122,7 +123,7 @@ impl<T: Scalar> Dense<T> {
         check_shape("W of X·Wᵀ + b", (outputs, inputs), w.shape())?;
         check_shape("A of X·Wᵀ + b", (rows, outputs), a.shape())?;
         bias.map_or(Ok(()), |b| check_len("b of X·Wᵀ + b", outputs, b.len()))?;
-        contiguous("A's column stride", a.col_stride())?;
+        contiguous("A's strides", (a.row_stride(), a.col_stride()))?;
         let state = match (saved, act.saved()) {
             (SavedMut::Nothing, _) => State::NONE,
             (SavedMut::Mask(m), Saved::Mask) => {
@@ -131,10 +132,10 @@ impl<T: Scalar> Dense<T> {
             }
             (SavedMut::Derivative(mut d), Saved::Derivative) => {
                 check_shape("the derivative", (rows, outputs), d.shape())?;
-                contiguous("the derivative's column stride", d.col_stride())?;
+                contiguous("the derivative's strides", (d.row_stride(), d.col_stride()))?;
                 State { values: d.as_mut_ptr(), ld: d.row_stride() as usize, ..State::NONE }
             }
-            _ => return Err(kind_of_state()),
+            _ => return Err(kind_of_state(act)),
         };
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
         let bias = bias.map_or(core::ptr::null(), <[T]>::as_ptr);
@@ -165,7 +166,7 @@ impl<T: Scalar> Dense<T> {
         crate::activation::check_parameter(&act)?;
         check_shape("W of δ·W", (outputs, inputs), w.shape())?;
         check_shape("the result of δ·W", (rows, inputs), out.shape())?;
-        contiguous("the result's column stride", out.col_stride())?;
+        contiguous("the result's strides", (out.row_stride(), out.col_stride()))?;
         if let Some(db) = &db {
             check_len("db", inputs, db.len())?;
         }
@@ -177,10 +178,10 @@ impl<T: Scalar> Dense<T> {
             }
             (SavedRef::Values(v), Saved::Derivative | Saved::Output) => {
                 check_shape("the saved state", (rows, inputs), v.shape())?;
-                contiguous("the saved state's column stride", v.col_stride())?;
+                contiguous("the saved state's strides", (v.row_stride(), v.col_stride()))?;
                 State { values: v.as_ptr().cast_mut(), ld: v.row_stride() as usize, ..State::NONE }
             }
-            _ => return Err(kind_of_state()),
+            _ => return Err(kind_of_state(act)),
         };
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
         let sums = db.map_or(core::ptr::null_mut(), |db| {
@@ -210,7 +211,7 @@ impl<T: Scalar> Dense<T> {
         let ((rows, outputs), inputs) = (delta.shape(), a.ncols());
         check_shape("A of δᵀ·A", (rows, inputs), a.shape())?;
         check_shape("dW", (outputs, inputs), dw.shape())?;
-        contiguous("dW's column stride", dw.col_stride())?;
+        contiguous("dW's strides", (dw.row_stride(), dw.col_stride()))?;
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
         let to = (dw.as_mut_ptr(), dw.row_stride() as usize);
         let sizes = (rows, outputs, inputs);
@@ -225,7 +226,7 @@ impl<T: Scalar> Dense<T> {
     /// As for [`forward`](Self::forward).
     pub fn vjp_bias(&self, delta: MatRef<'_, T>, db: &mut [T]) -> Result<()> {
         check_len("db", delta.ncols(), db.len())?;
-        contiguous("δ's column stride", delta.col_stride())?;
+        contiguous("δ's strides", (delta.row_stride(), delta.col_stride()))?;
         db.fill(T::ZERO);
         let from = (delta.as_ptr(), delta.row_stride() as usize);
         // SAFETY: δ is readable over its shape and db has an element for each of its columns.
@@ -235,10 +236,13 @@ impl<T: Scalar> Dense<T> {
 }
 
 /// Saved state of another kind than the activation asks for.
-fn kind_of_state() -> Error {
-    Error::Parameter {
-        what: "the saved state",
-        expected: "the kind that the activation's `saved()` names",
-        got: f64::NAN,
-    }
+fn kind_of_state<T: Scalar>(act: Activation<T>) -> Error {
+    let expected = match act.saved() {
+        Saved::Nothing => "nothing",
+        Saved::Mask => "a mask",
+        Saved::Output => "its output",
+        Saved::Pre => "its pre-activation",
+        Saved::Derivative => "its derivative",
+    };
+    Error::Saved { activation: act.name(), expected }
 }

@@ -4,6 +4,7 @@ use crate::{
     MatMut, MatRef, Scalar,
     backend::Backend,
     engine::{Engine, Product},
+    error::{Error, Result},
     parallel::{Shared, for_each_item, tasks_for},
 };
 use alloc::boxed::Box;
@@ -13,6 +14,7 @@ use nablas_kernels::{
         dense::Derivative,
         epilogue::{Save, Start},
         pack::Operand,
+        shape::PAD,
     },
     reduce::{ColumnSums, View},
 };
@@ -120,6 +122,16 @@ impl<T: Scalar> Ops<T> {
         match self {
             Self::Native(_) => "native",
             Self::Foreign(_, b) => b.name(),
+        }
+    }
+
+    /// Refuses sizes that a foreign backend may not take: CBLAS has integers of 31 bits.
+    pub(crate) fn check(&self, largest: usize) -> Result<()> {
+        match self {
+            Self::Foreign(_, b) if largest > i32::MAX as usize - PAD => {
+                Err(Error::Backend { name: b.name(), why: "a size beyond 31 bits" })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -371,7 +383,7 @@ unsafe impl<T: Send> Send for Shared2<T> {}
 // SAFETY: as for Send.
 unsafe impl<T: Send> Sync for Shared2<T> {}
 
-/// A backend's answer to operands whose shapes agree by construction and fit its integers by the plan's check.
-fn must(result: crate::Result<()>) {
+/// A backend's answer to operands whose shapes agree by construction, and whose sizes [`Ops::check`] has passed.
+fn must(result: Result<()>) {
     debug_assert!(result.is_ok(), "{result:?}");
 }

@@ -62,13 +62,13 @@ impl<T: Scalar> Plan<T> {
     ) -> Result<()> {
         let batch = self.check_input(params, x)?;
         check_shape("the output", (batch, self.mlp.outputs()), y.shape())?;
-        let base = ws.check(self.len)?;
+        let base = ws.check(self.len, self.mark)?;
         let save = self.keep == Keep::ForBackward;
         ws.kept = save.then_some(batch);
         let y = Out::new(Some(y));
         match &self.path {
             Path::Fused(f) => {
-                let (net, tasks) = self.prepare(f, params, base, batch);
+                let (net, tasks) = self.prepare(f, params, base, batch, false);
                 let rows = batch.div_ceil(tasks).next_multiple_of(24).clamp(1, f.tile_rows);
                 let memory = Shared(base);
                 for_each_item(tasks, batch.div_ceil(rows), &|task, i| {
@@ -111,7 +111,7 @@ impl<T: Scalar> Plan<T> {
         ws: &mut Workspace<T>,
     ) -> Result<()> {
         let batch = self.check_step(params, x, Some(dy), None, grads, dx.as_ref())?;
-        let base = ws.check(self.len)?;
+        let base = ws.check(self.len, self.mark)?;
         if ws.kept != Some(batch) {
             return Err(Error::NotKept { batch, kept: ws.kept });
         }
@@ -199,7 +199,7 @@ impl<T: Scalar> Plan<T> {
         dx: Option<MatMut<'_, T>>,
         ws: &mut Workspace<T>,
     ) -> Result<Fold> {
-        let base = ws.check(self.len)?;
+        let base = ws.check(self.len, self.mark)?;
         let batch = x.nrows();
         // The layered path's state is the kept state's memory.
         if matches!(self.path, Path::Layered(_)) {
@@ -257,7 +257,7 @@ impl<T: Scalar> Plan<T> {
         }
         let len = grads.len();
         let (count, rows) = slots(len, batch);
-        let (net, tasks) = self.prepare(f, params, base, batch);
+        let (net, tasks) = self.prepare(f, params, base, batch, true);
         let (first, rest) = (Shared(grads.as_mut_ptr()), Shared(base.wrapping_add(f.slots.0)));
         let slot = |s: usize| if s == 0 { first.get() } else { rest.add((s - 1) * f.slots.1) };
         for_each_item(tasks, count, &|task, s| {
@@ -277,7 +277,8 @@ impl<T: Scalar> Plan<T> {
                 let at = i * chunk;
                 let (len, stride) = (chunk.min(len - at), f.slots.1);
                 let (first, rest) = (first.add(at), rest.add(at));
-                self.engine.run(FoldSlots { first, rest, stride, count, len });
+                // SAFETY: items fold disjoint chunks of the slots, which no task writes any more.
+                unsafe { self.engine.run_raw(FoldSlots { first, rest, stride, count, len }) };
             });
         }
     }
@@ -289,11 +290,14 @@ impl<T: Scalar> Plan<T> {
         params: &'a [T],
         base: *mut T,
         batch: usize,
+        backward: bool,
     ) -> (Net<'a, T>, usize) {
         let net = Net { mlp: &self.mlp, engine: &self.engine, params, layout: &f.packed, base };
         let tasks = tasks_for(32.0 * params.len() as f64, self.engine.threads);
+        let step = if backward { 1 } else { 2 };
+        let items = 2 * self.mlp.layers().len() / step;
         // SAFETY: items pack disjoint regions of the workspace, which is borrowed exclusively.
-        for_each_item(tasks, 2 * self.mlp.layers().len(), &|_, i| unsafe { net.pack(i) });
+        for_each_item(tasks, items, &|_, i| unsafe { net.pack(i * step) });
         (net, tasks_for(self.step_flop(batch), self.engine.threads))
     }
 

@@ -83,7 +83,7 @@ unsafe impl<T: Scalar> Sync for Net<'_, T> {}
 
 /// Where X of the fused pass can be read by whole vectors, it is; elsewhere it is copied.
 fn whole_rows<T>(x: &MatRef<'_, T>) -> bool {
-    x.col_stride() == 1 && x.ncols() % PAD == 0
+    x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols() % PAD == 0
 }
 
 /// Copies rows of any strides.
@@ -133,7 +133,8 @@ impl<T: Scalar> Net<'_, T> {
             }
         }
         let dst = self.base.wrapping_add(at);
-        self.engine.run(PackPanels { b, k, n, from: 0, to: usize::MAX, alpha: T::ONE, dst });
+        // SAFETY: W is valid over its shape, and its packed region is writable.
+        unsafe { self.engine.run_raw(PackPanels { b, k, n, from: 0, to: usize::MAX, alpha: T::ONE, dst }) };
     }
 
     fn weights(&self, l: usize) -> MatRef<'_, T> {
@@ -181,13 +182,17 @@ impl<T: Scalar> Net<'_, T> {
             let (k, n, act) = (spec.inputs, spec.outputs, spec.activation);
             let own = block.a(l);
             // A_L goes straight to the caller, unless the backward pass wants it beside the derivative.
-            let direct = y.filter(|y| l == last && y.2 == 1 && !(save && act.saved() == Saved::Output));
+            let direct =
+                y.filter(|y| l == last && (y.2 == 1 && y.1 >= 0) && !(save && act.saved() == Saved::Output));
             let a = direct.map_or(own, |(ptr, rs, _)| (ptr, rs as usize));
             let save = if save { block.state(self.mlp, l).save(act) } else { Save::NONE };
             let w = self.base.wrapping_add(self.layout[l].forward).cast_const();
             let bias = self.base.wrapping_add(self.layout[l].bias).cast_const();
             let (kc, whole) = (usize::MAX, direct.is_none());
-            self.engine.run(ForwardTile { m, k, n, x: input, w, bias, a, save, act, kc, whole });
+            // SAFETY: the caller's promise; the padding is the block's own.
+            unsafe {
+                self.engine.run_raw(ForwardTile { m, k, n, x: input, w, bias, a, save, act, kc, whole })
+            };
             input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
             if let (Some(y), None, true) = (y, direct, l == last) {
                 // SAFETY: A_L was just written to the block; `y` is writable over the rows.
@@ -240,7 +245,7 @@ impl<T: Scalar> Net<'_, T> {
                 } else {
                     self.input(work, x)
                 };
-                self.engine.run(WeightVjpTile {
+                self.engine.run_raw(WeightVjpTile {
                     rows,
                     m: outputs,
                     n: inputs,
@@ -261,14 +266,37 @@ impl<T: Scalar> Net<'_, T> {
                     let (db, sums) = (db(l - 1), work.base.wrapping_add(work.store.sums));
                     core::ptr::copy_nonoverlapping(db.cast_const(), sums, inputs);
                     let (out, whole) = ((delta, ld), true);
-                    self.engine.run(InputVjpTile { m, k, n, delta: d, w, derivative, out, sums, kc, whole });
+                    self.engine.run_raw(InputVjpTile {
+                        m,
+                        k,
+                        n,
+                        delta: d,
+                        w,
+                        derivative,
+                        out,
+                        sums,
+                        kc,
+                        whole,
+                    });
                     core::ptr::copy_nonoverlapping(sums.cast_const(), db, inputs);
                 } else if let Some((ptr, rs, cs)) = dx {
-                    let out = if cs == 1 { (ptr, rs as usize) } else { work.x() };
+                    let direct = cs == 1 && rs >= 0;
+                    let out = if direct { (ptr, rs as usize) } else { work.x() };
                     let (derivative, sums) = (Derivative::One, core::ptr::null_mut());
                     let whole = false;
-                    self.engine.run(InputVjpTile { m, k, n, delta: d, w, derivative, out, sums, kc, whole });
-                    if cs != 1 {
+                    self.engine.run_raw(InputVjpTile {
+                        m,
+                        k,
+                        n,
+                        delta: d,
+                        w,
+                        derivative,
+                        out,
+                        sums,
+                        kc,
+                        whole,
+                    });
+                    if !direct {
                         let from = Operand { ptr: out.0.cast_const(), rs: out.1 as isize, cs: 1 };
                         copy_rows((rows, inputs), from, (ptr, rs, cs));
                     }

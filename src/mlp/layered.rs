@@ -89,12 +89,13 @@ impl<T: Scalar> Layered<'_, T> {
                     self.ops.input_vjp(sizes, d, w, state, act, (delta, ld), db(l - 1), self.scratch);
                 } else if let Some((ptr, rs, cs)) = dx {
                     let spare = self.delta[0];
-                    let (out, ldo) = if cs == 1 { (ptr, rs as usize) } else { (spare, inputs) };
+                    let direct = cs == 1 && rs >= 0;
+                    let (out, ldo) = if direct { (ptr, rs as usize) } else { (spare, inputs) };
                     let none = crate::dense::State::NONE;
                     let linear = crate::Activation::Identity;
                     let sums = core::ptr::null_mut();
                     self.ops.input_vjp(sizes, d, w, none, linear, (out, ldo), sums, self.scratch);
-                    if cs != 1 {
+                    if !direct {
                         let from = Operand { ptr: out.cast_const(), rs: ldo as isize, cs: 1 };
                         super::fused::copy_rows((rows, inputs), from, (ptr, rs, cs));
                     }

@@ -128,6 +128,19 @@ pub struct Plan<T: Scalar> {
     /// Row losses.
     pub(crate) losses: usize,
     pub(crate) len: usize,
+    /// Tells this plan's workspaces from those of plans with another layout.
+    pub(crate) mark: u64,
+}
+
+/// A hash (FNV-1a) of all that a workspace's layout and its kept state depend on.
+fn mark<T: Scalar>(mlp: &Mlp<T>, options: &PlanOptions, threads: usize) -> u64 {
+    let layers = mlp.layers().iter().flat_map(|l| {
+        let parameter = l.activation.parameter().map_or(0, |p| p.to_f64().to_bits());
+        let name = l.activation.name().bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(b.into()));
+        [l.inputs as u64, l.outputs as u64, parameter, name]
+    });
+    let rest = [options.max_batch as u64, threads as u64, options.keep as u64, options.backend as u64];
+    layers.chain(rest).fold(0xcbf2_9ce4_8422_2325, |h, x| (h ^ x).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Slots that no batch of at most `batch` rows exceeds.
@@ -136,8 +149,8 @@ fn max_slots(params: usize, batch: usize) -> usize {
     // L2, the more rows a slot must have for the fold to be lost in the noise.
     let least_rows = match params {
         0..=16_384 => 16,
-        16_385..=65_536 => 128,
-        _ => 512,
+        16_385..=65_536 => 64,
+        _ => 192,
     };
     (batch / least_rows).clamp(1, MAX_SLOTS)
 }
@@ -170,6 +183,7 @@ impl<T: Scalar> Plan<T> {
             #[cfg(feature = "cblas")]
             BackendKind::Cblas => Ops::Foreign(engine, Box::new(crate::backend::Cblas)),
         };
+        ops.check(options.max_batch.max(mlp.max_width()))?;
         let native = options.backend == BackendKind::Native;
         let fused = native && mlp.param_len() <= FUSED_PARAMS;
         let mut at = Regions::default();
@@ -181,7 +195,8 @@ impl<T: Scalar> Plan<T> {
         let losses = at.take::<T>(options.max_batch);
         let len = at.len("a workspace")?;
         let (max_batch, keep) = (options.max_batch, options.keep);
-        Ok(Self { mlp: mlp.clone(), engine, ops, path, max_batch, keep, losses, len })
+        let mark = mark(mlp, options, threads);
+        Ok(Self { mlp: mlp.clone(), engine, ops, path, max_batch, keep, losses, len, mark })
     }
 
     fn fused(mlp: &Mlp<T>, options: &PlanOptions, engine: Engine, at: &mut Regions) -> FusedPlan {
@@ -216,7 +231,7 @@ impl<T: Scalar> Plan<T> {
     /// # Errors
     /// [`Error::Overflow`] if the memory cannot be had.
     pub fn workspace(&self) -> Result<Workspace<T>> {
-        Ok(Workspace { buffer: Buffer::zeroed("a workspace", self.len)?, kept: None })
+        Ok(Workspace { buffer: Buffer::zeroed("a workspace", self.len)?, kept: None, mark: self.mark })
     }
 
     /// Bytes that [`workspace`](Self::workspace) allocates.

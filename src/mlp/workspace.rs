@@ -12,6 +12,8 @@ pub struct Workspace<T> {
     pub(crate) buffer: Buffer<T>,
     /// Rows of the batch whose forward state is kept.
     pub(crate) kept: Option<usize>,
+    /// The plan's mark.
+    pub(crate) mark: u64,
 }
 
 impl<T: Scalar> Workspace<T> {
@@ -20,9 +22,9 @@ impl<T: Scalar> Workspace<T> {
         self.buffer.len() * size_of::<T>()
     }
 
-    /// The memory, if it is what a plan of `len` elements needs.
-    pub(crate) fn check(&mut self, len: usize) -> Result<*mut T> {
-        if self.buffer.len() == len {
+    /// The memory, if it was made for a plan of `len` elements with this mark.
+    pub(crate) fn check(&mut self, len: usize, mark: u64) -> Result<*mut T> {
+        if self.buffer.len() == len && self.mark == mark {
             return Ok(self.buffer.as_mut_ptr());
         }
         Err(Error::Workspace { expected: len.saturating_mul(size_of::<T>()), got: self.bytes() })

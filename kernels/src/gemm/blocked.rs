@@ -5,11 +5,11 @@ use super::{
     epilogue::Epilogue,
     pack::{CopyRows, Operand, PackPanels, PackRows},
     panel::{Panel, Rows},
-    shape::{PAD, Panels, granule, tile_rows},
+    shape::{Panels, granule, tile_rows},
 };
 use crate::{
     cache::Caches,
-    isa::{LaneKernel, Lanes, Real},
+    isa::{Lanes, RawKernel, Real, Vouched},
 };
 
 /// Where the loops are cut. Whatever the cut, each element's chain is the same.
@@ -38,13 +38,16 @@ impl Blocking {
         // Blocks of equal depth: 600 = 304 + 296, not 512 + 88.
         let parts = k.div_ceil(self.kc).max(1);
         let kc = k.div_ceil(parts).next_multiple_of(16).min(self.kc).max(1);
-        Self { mc: self.mc.min(m.next_multiple_of(24)), kc, nc: self.nc.min(n.next_multiple_of(64)) }
+        Self { mc: m.min(self.mc).next_multiple_of(24), kc, nc: n.min(self.nc).next_multiple_of(64) }
     }
 
-    /// Elements of scratch that [`Gemm`] needs for a product m × n × k.
+    /// Elements of scratch that [`Gemm`] needs for a product m × n × k, or one that is no larger in any size.
     pub fn scratch_len(self, m: usize, n: usize, k: usize) -> usize {
-        let b = self.for_product(m, n, k);
-        b.kc * (b.mc + b.nc.next_multiple_of(PAD))
+        // Not the depth that `for_product` chooses: that one is not monotone in k.
+        let kc = k.min(self.kc).next_multiple_of(16);
+        let mc = m.min(self.mc).next_multiple_of(24);
+        let nc = n.min(self.nc).next_multiple_of(64);
+        kc * (mc + nc)
     }
 }
 
@@ -82,12 +85,11 @@ impl<T: Real> Gemm<T, ()> {
     }
 }
 
-impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
+impl<T: Real, E: Epilogue<T>> RawKernel for Gemm<T, E> {
     type Elem = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, n, k, .. } = self;
         if m == 0 || n == 0 {
             return;
@@ -103,14 +105,21 @@ impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
             let few = alpha_a == T::ONE && (panels.count() <= 2 || m <= 8);
             let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);
             // Few rows do not repay packing B, where its rows can be read in place by whole vectors.
-            let pack_b = alpha_b != T::ONE || self.b.cs != 1 || nc % granule::<T, I>() != 0 || m > 24;
+            let pack_b =
+                alpha_b != T::ONE || self.b.cs != 1 || self.b.rs < 0 || nc % granule::<T, I>() != 0 || m > 24;
             let mut pc = 0;
             loop {
                 let kc = cut.kc.min(k - pc);
                 let b = self.b.at(pc, jc);
                 if pack_b {
                     let to = panels.count();
-                    isa.run(PackPanels { b, k: kc, n: nc, from: 0, to, alpha: alpha_b, dst: b_scratch });
+                    // SAFETY: the block is part of the product that was vouched for.
+                    unsafe {
+                        vouched(
+                            isa,
+                            PackPanels { b, k: kc, n: nc, from: 0, to, alpha: alpha_b, dst: b_scratch },
+                        )
+                    };
                 }
                 let mut ic = 0;
                 while ic < m {
@@ -121,11 +130,15 @@ impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
                     } else if E::ADJACENT_ROWS && a.rs == 1 && few {
                         Rows::Adjacent(a.ptr, a.cs)
                     } else if E::ADJACENT_ROWS {
-                        isa.run(PackRows { a, m: mc, k: kc, tall, alpha: alpha_a, dst: a_scratch });
+                        // SAFETY: the block is part of the product that was vouched for.
+                        unsafe {
+                            vouched(isa, PackRows { a, m: mc, k: kc, tall, alpha: alpha_a, dst: a_scratch })
+                        };
                         Rows::Packed(a_scratch.cast_const())
                     } else {
                         // A fused product has no α, and of rows that are not contiguous it makes rows that are.
-                        isa.run(CopyRows { a, m: mc, k: kc, dst: a_scratch });
+                        // SAFETY: the block is part of the product that was vouched for.
+                        unsafe { vouched(isa, CopyRows { a, m: mc, k: kc, dst: a_scratch }) };
                         Rows::Contiguous(a_scratch.cast_const(), kc as isize)
                     };
                     for p in 0..panels.count() {
@@ -163,4 +176,14 @@ impl<T: Real, E: Epilogue<T>> LaneKernel for Gemm<T, E> {
             jc += nc;
         }
     }
+}
+
+/// Runs a part of a product.
+///
+/// # Safety
+/// As for [`RawKernel::run_raw`].
+#[inline(always)]
+unsafe fn vouched<I: Lanes<K::Elem>, K: RawKernel>(isa: I, kernel: K) {
+    // SAFETY: the caller's promise.
+    isa.run(unsafe { Vouched::new(kernel) });
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     act::{Activation, Identity, Relu},
-    isa::{LaneKernel, Lanes, Real},
+    isa::{Lanes, RawKernel, Real},
     math::Math,
 };
 
@@ -161,11 +161,10 @@ pub struct ForwardTile<T> {
     pub whole: bool,
 }
 
-impl<T: Math> LaneKernel for ForwardTile<T> {
+impl<T: Math> RawKernel for ForwardTile<T> {
     type Elem = T;
-    type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, n, k, x, w, kc, whole, .. } = self;
         with_forward(
             self.act,
@@ -202,11 +201,10 @@ pub struct InputVjpTile<T> {
     pub whole: bool,
 }
 
-impl<T: Math> LaneKernel for InputVjpTile<T> {
+impl<T: Math> RawKernel for InputVjpTile<T> {
     type Elem = T;
-    type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, n, k, delta, w, kc, whole, .. } = self;
         let product = ProductOn(Product { m, n, k, a: delta, b: w, kc, whole }, isa);
         with_input_vjp(self.derivative, self.out, self.sums, product);
@@ -236,11 +234,10 @@ pub struct WeightVjpTile<T> {
     pub fresh: bool,
 }
 
-impl<T: Math> LaneKernel for WeightVjpTile<T> {
+impl<T: Math> RawKernel for WeightVjpTile<T> {
     type Elem = T;
-    type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let panels = Panels::new::<T, I>(self.n);
         debug_assert_eq!(self.delta.cs, 1);
         for p in 0..panels.count() {
@@ -281,11 +278,10 @@ pub struct FoldSlots<T> {
     pub len: usize,
 }
 
-impl<T: Real> LaneKernel for FoldSlots<T> {
+impl<T: Real> RawKernel for FoldSlots<T> {
     type Elem = T;
-    type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         // A chunk of every slot stays in L1 or L2 through all levels of the tree.
         const CHUNK: usize = 256;
         let slot = |s: usize| {
@@ -324,7 +320,8 @@ struct GemmOn<T, I>(Gemm<T, ()>, I);
 impl<T: Real, I: Lanes<T>> WithEpilogue<T> for GemmOn<T, I> {
     #[inline(always)]
     fn with<E: Epilogue<T>>(self, epilogue: E) {
-        self.0.with_epilogue(epilogue).run_lanes(self.1);
+        // SAFETY: whoever runs the fused product vouched for its operands.
+        unsafe { self.0.with_epilogue(epilogue).run_raw(self.1) }
     }
 }
 
@@ -343,11 +340,10 @@ pub struct ForwardGemm<T> {
     pub act: Activation<T>,
 }
 
-impl<T: Math> LaneKernel for ForwardGemm<T> {
+impl<T: Math> RawKernel for ForwardGemm<T> {
     type Elem = T;
-    type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         with_forward(self.act, self.bias, self.a, self.save, GemmOn(self.gemm, isa));
     }
 }
@@ -365,11 +361,10 @@ pub struct InputVjpGemm<T> {
     pub sums: *mut T,
 }
 
-impl<T: Math> LaneKernel for InputVjpGemm<T> {
+impl<T: Math> RawKernel for InputVjpGemm<T> {
     type Elem = T;
-    type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         with_input_vjp(self.derivative, self.out, self.sums, GemmOn(self.gemm, isa));
     }
 }

@@ -1,7 +1,7 @@
 //! Packing: operands copied into the order in which the register tiles read them.
 
 use super::{panel::heights, shape::Panels};
-use crate::isa::{LaneKernel, Lanes, Real};
+use crate::isa::{Lanes, RawKernel, Real};
 
 /// A matrix operand of any strides: element (i, j) at `ptr + i·rs + j·cs`.
 #[derive(Debug, Clone, Copy)]
@@ -48,12 +48,11 @@ pub struct PackPanels<T> {
     pub dst: *mut T,
 }
 
-impl<T: Real> LaneKernel for PackPanels<T> {
+impl<T: Real> RawKernel for PackPanels<T> {
     type Elem = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let panels = Panels::new::<T, I>(self.n);
         let Self { k, alpha, .. } = self;
         for p in self.from..self.to.min(panels.count()) {
@@ -99,12 +98,11 @@ pub struct PackRows<T> {
     pub dst: *mut T,
 }
 
-impl<T: Real> LaneKernel for PackRows<T> {
+impl<T: Real> RawKernel for PackRows<T> {
     type Elem = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, k, tall, alpha, dst, .. } = self;
         heights(m, tall, |i, h| {
             let src = self.a.at(i, 0);
@@ -138,12 +136,11 @@ pub struct CopyRows<T> {
     pub dst: *mut T,
 }
 
-impl<T: Real> LaneKernel for CopyRows<T> {
+impl<T: Real> RawKernel for CopyRows<T> {
     type Elem = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
         unsafe { transpose(isa, self.a.t(), self.k, self.m, self.dst, self.k) }
     }

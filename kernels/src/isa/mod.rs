@@ -45,6 +45,43 @@ impl<K: LaneKernel> Kernel for K {
     }
 }
 
+/// A kernel on raw memory, for whose operands somebody must vouch.
+pub trait RawKernel {
+    /// The element type.
+    type Elem: Real;
+    /// The work. Implementations are `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The operands that the kernel's fields name are valid for reads, and the outputs for writes, over the sizes
+    /// that they name; nothing else accesses the outputs meanwhile.
+    unsafe fn run_raw<I: Lanes<Self::Elem>>(self, isa: I);
+}
+
+/// A raw kernel somebody vouched for, which makes it a kernel that safe code may run.
+#[derive(Debug, Clone, Copy)]
+pub struct Vouched<K>(K);
+
+impl<K: RawKernel> Vouched<K> {
+    /// Vouches for a kernel's operands.
+    ///
+    /// # Safety
+    /// What [`RawKernel::run_raw`] asks for holds until the kernel has run.
+    #[inline(always)]
+    pub unsafe fn new(kernel: K) -> Self {
+        Self(kernel)
+    }
+}
+
+impl<K: RawKernel> LaneKernel for Vouched<K> {
+    type Elem = K::Elem;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<K::Elem>>(self, isa: I) {
+        // SAFETY: whoever made it vouched.
+        unsafe { self.0.run_raw(isa) }
+    }
+}
+
 /// The register tiles an ISA's register file affords; see `gemm::tile`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TileFamily {
