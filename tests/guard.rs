@@ -80,8 +80,8 @@ fn products_stay_inside() -> Result<()> {
             for (l, n) in WIDTHS.into_iter().enumerate() {
                 let form = 64 * i + 8 * j + l;
                 let layouts = [LAYOUTS[form % 5], LAYOUTS[form / 5 % 5], LAYOUTS[form / 25 % 5]];
-                gemm::<f32>((m, k, n), layouts, if form % 2 == 0 { 1.0 } else { 0.7 }, 0.5)?;
-                gemm::<f64>((m, k, n), layouts, if form % 3 == 0 { 1.0 } else { 0.7 }, 0.0)?;
+                gemm::<f32>((m, k, n), layouts, if form.is_multiple_of(2) { 1.0 } else { 0.7 }, 0.5)?;
+                gemm::<f64>((m, k, n), layouts, if form.is_multiple_of(3) { 1.0 } else { 0.7 }, 0.0)?;
                 gemm::<f32>((m, k, n), [Layout::Rows; 3], 1.0, 0.0)?;
             }
         }
@@ -104,7 +104,7 @@ fn layer<T: Scalar, M: core::ops::DerefMut<Target = [T]>>(
     let x = matrix::<T>(LAYOUTS[form % 5], rows, inputs, 4);
     let w = matrix::<T>(LAYOUTS[form / 5 % 5], outputs, inputs, 5);
     let dy = matrix::<T>(LAYOUTS[form / 25 % 5], rows, outputs, 6);
-    let out = if form % 2 == 0 { Layout::Rows } else { Layout::RowsApart };
+    let out = if form.is_multiple_of(2) { Layout::Rows } else { Layout::RowsApart };
     let a = matrix::<T>(out, rows, outputs, 7);
     let dx = matrix::<T>(out, rows, inputs, 8);
     let (wide, tall) = (matrix::<T>(out, outputs, inputs, 9), matrix::<T>(out, rows, inputs, 10));
@@ -133,7 +133,7 @@ fn layer<T: Scalar, M: core::ops::DerefMut<Target = [T]>>(
     let (mut delta, mut db) = (make(&dx.data), make(&numbers(inputs, 12)));
     dense.vjp_input(dy, w, act, saved, view_mut(&mut delta, &dx)?, Some(&mut db), &mut scratch)?;
     let mut dw = make(&wide.data);
-    dense.vjp_weights(dy, x, view_mut(&mut dw, &wide)?, form % 3 == 0, &mut scratch)?;
+    dense.vjp_weights(dy, x, view_mut(&mut dw, &wide)?, form.is_multiple_of(3), &mut scratch)?;
     let mut sums = make(&numbers(inputs, 13));
     dense.vjp_bias(view(&below, &tall)?, &mut sums)?;
     let all = [out, d, delta, db, dw, sums];
@@ -201,8 +201,12 @@ fn steps<T: Scalar, M: core::ops::DerefMut<Target = [T]>>(
     let dy = matrix::<T>(LAYOUTS[form / 5 % 5], batch, outputs, 15);
     let y = matrix::<T>(LAYOUTS[form / 2 % 5], batch, outputs, 16);
     let dx = matrix::<T>(LAYOUTS[form / 3 % 5], batch, inputs, 17);
-    let targets =
-        matrix::<T>(if form % 2 == 0 { Layout::Rows } else { Layout::RowsApart }, batch, outputs, 18);
+    let targets = matrix::<T>(
+        if form.is_multiple_of(2) { Layout::Rows } else { Layout::RowsApart },
+        batch,
+        outputs,
+        18,
+    );
     let (params, xs, dys) = (make(params), make(&x.data), make(&dy.data));
     let (x, dy) = (view(&xs, &x)?, view(&dys, &dy)?);
     let mut ws = plan.workspace()?;
@@ -215,7 +219,7 @@ fn steps<T: Scalar, M: core::ops::DerefMut<Target = [T]>>(
 
     let (mut out, mut grads, mut cotangent) = (make(&y.data), make(&params), make(&dx.data));
     plan.forward(&params, x, view_mut(&mut out, &y)?, &mut ws)?;
-    if form % 2 == 0 {
+    if form.is_multiple_of(2) {
         plan.backward(&params, x, dy, &mut grads, Some(view_mut(&mut cotangent, &dx)?), &mut ws)?;
     }
     results.extend([out, grads, cotangent].map(|m| m.to_vec()));
@@ -240,7 +244,7 @@ fn plans<T: Scalar>(shapes: &[[usize; 4]], batches: &[usize], acts: &[Activation
             let params: Vec<T> = numbers::<T>(mlp.param_len(), 19).into_iter().map(|p| p * scale).collect();
             for isa in IsaToken::available() {
                 for backend in [BackendKind::Native, BackendKind::MatrixMultiply] {
-                    let keep = if form % 2 == 0 { Keep::ForBackward } else { Keep::Nothing };
+                    let keep = if form.is_multiple_of(2) { Keep::ForBackward } else { Keep::Nothing };
                     let options =
                         PlanOptions::new(batch + form % 3).threads(2).isa(isa).backend(backend).keep(keep);
                     let plan = Plan::new(&mlp, &options)?;

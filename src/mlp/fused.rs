@@ -83,7 +83,7 @@ unsafe impl<T: Scalar> Sync for Net<'_, T> {}
 
 /// Where X of the fused pass can be read by whole vectors, it is; elsewhere it is copied.
 fn whole_rows<T>(x: &MatRef<'_, T>) -> bool {
-    x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols() % PAD == 0
+    x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD)
 }
 
 /// Copies rows of any strides.

@@ -82,12 +82,11 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
             NV.is_multiple_of(granule_vectors::<T, I>())
                 && NV <= granule_vectors::<T, I>() * max_granules::<T, I>()
         } {
-            if const { E::ADJACENT_ROWS } {
-                if unit {
-                    return outline(isa, PanelTiles::<T, E, NV, true>(self));
-                }
+            if const { E::ADJACENT_ROWS } && unit {
+                outline(isa, PanelTiles::<T, E, NV, true>(self));
+            } else {
+                outline(isa, PanelTiles::<T, E, NV, false>(self));
             }
-            outline(isa, PanelTiles::<T, E, NV, false>(self));
         }
     }
 
@@ -153,30 +152,24 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for 
         // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap. The
         // heights are those of `heights`, by which rows are packed.
         unsafe {
-            if const { UNIT && afford(I::TILES, 24, NV) } {
-                if tall == 24 {
-                    i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
-                }
+            if const { UNIT && afford(I::TILES, 24, NV) } && tall == 24 {
+                i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
             }
-            if const { UNIT && afford(I::TILES, 12, NV) } {
-                if tall == 12 {
-                    i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
-                }
+            if const { UNIT && afford(I::TILES, 12, NV) } && tall == 12 {
+                i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
             }
-            if const { afford(I::TILES, 8, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } {
-                if tall == 8 || tall == 24 {
-                    i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
-                }
+            if const { afford(I::TILES, 8, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) }
+                && (tall == 8 || tall == 24)
+            {
+                i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
             }
-            if const { afford(I::TILES, 6, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 6) } {
-                if tall == 6 {
-                    i = panel.tiles::<I, 6, NV, UNIT>(isa, i);
-                }
+            if const { afford(I::TILES, 6, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 6) } && tall == 6
+            {
+                i = panel.tiles::<I, 6, NV, UNIT>(isa, i);
             }
-            if const { afford(I::TILES, 4, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } {
-                if tall >= 8 {
-                    i = panel.tiles::<I, 4, NV, UNIT>(isa, i);
-                }
+            if const { afford(I::TILES, 4, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } && tall >= 8
+            {
+                i = panel.tiles::<I, 4, NV, UNIT>(isa, i);
             }
             i = panel.tiles::<I, 2, NV, UNIT>(isa, i);
             panel.tiles::<I, 1, NV, UNIT>(isa, i);

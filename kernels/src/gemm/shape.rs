@@ -87,7 +87,8 @@ impl Panels {
         let granule = granule::<T, I>();
         let total = n.div_ceil(granule);
         let count = total.div_ceil(max_granules::<T, I>());
-        let (base, extra) = if count == 0 { (0, 0) } else { (total / count, total % count) };
+        let base = total.checked_div(count).unwrap_or(0);
+        let extra = total - base * count;
         Self { n, granule, count, base, extra }
     }
 

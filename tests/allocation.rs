@@ -1,0 +1,184 @@
+//! After planning and a first call, no call allocates: not alone, and not in a pool of two threads.
+//!
+//! One test, so that nothing else runs in the process while allocations are counted. A call from outside of any pool
+//! hands its work to rayon's global pool, whose queue allocates a block for every so many jobs: that is rayon's, and
+//! not promised here. Nor is what other backends do: `matrixmultiply` allocates its packing buffers in every call.
+
+#[path = "common/numbers.rs"]
+mod numbers;
+
+use nablas::{
+    Activation, Adam, AdamW, BackendKind, Dense, Gemm, IsaToken, Keep, Loss, LossKind, MatMut, MatRef, Mlp,
+    Plan, PlanOptions, Pointwise, Reduction, Result, Sgd, Targets,
+    dense::{SavedMut, SavedRef},
+};
+use numbers::numbers;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// The system's allocator, with a count.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is the system allocator's; the count touches no memory of its.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of `call`, after one to warm up.
+fn count(repeat: usize, call: &mut dyn FnMut() -> Result<()>) -> Result<usize> {
+    call()?;
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..repeat {
+        call()?;
+    }
+    Ok(ALLOCATIONS.load(Ordering::Relaxed) - before)
+}
+
+/// Fails if `call` allocates.
+fn none(what: &str, call: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    let allocations = count(5, call)?;
+    assert_eq!(allocations, 0, "{what} allocates");
+    Ok(())
+}
+
+fn plans(threads: usize) -> Result<()> {
+    // Fused with many partial gradients, and layered.
+    for (widths, batch) in [(vec![20, 64, 10], 4000), (vec![300, 900, 7], 40)] {
+        let mut builder = Mlp::<f32>::builder(widths[0]);
+        for width in &widths[1..] {
+            builder = builder.layer(*width, Activation::Gelu);
+        }
+        let mlp = builder.build()?;
+        let (n, m) = (mlp.inputs(), mlp.outputs());
+        let params: Vec<f32> = numbers::<f32>(mlp.param_len(), 1).into_iter().map(|p| 0.1 * p).collect();
+        let (x, dy) = (numbers::<f32>(batch * n, 2), numbers::<f32>(batch * m, 3));
+        let (x, dy) = (MatRef::new(&x, batch, n)?, MatRef::new(&dy, batch, m)?);
+        let classes: Vec<u32> = (0..batch).map(|i| (i % m) as u32).collect();
+        let (mut y, mut dx) = (vec![0.0; batch * m], vec![0.0; batch * n]);
+        let mut grads = vec![0.0; params.len()];
+        let isas: Vec<IsaToken> =
+            if threads == 1 { vec![IsaToken::detect()] } else { IsaToken::available().collect() };
+        for isa in isas {
+            let options = PlanOptions::new(batch).threads(threads).isa(isa).keep(Keep::ForBackward);
+            let plan = Plan::new(&mlp, &options)?;
+            let mut ws = plan.workspace()?;
+            let what = |call: &str| format!("{call} of {plan:?}");
+            none(&what("forward"), &mut || {
+                plan.forward(&params, x, MatMut::new(&mut y, batch, m)?, &mut ws)
+            })?;
+            none(&what("forward and backward"), &mut || {
+                plan.forward(&params, x, MatMut::new(&mut y, batch, m)?, &mut ws)?;
+                plan.backward(&params, x, dy, &mut grads, Some(MatMut::new(&mut dx, batch, n)?), &mut ws)
+            })?;
+            none(&what("vjp"), &mut || {
+                let (y, dx) = (MatMut::new(&mut y, batch, m)?, MatMut::new(&mut dx, batch, n)?);
+                plan.vjp(&params, x, dy, Some(y), &mut grads, Some(dx), &mut ws)
+            })?;
+            let loss = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Mean);
+            none(&what("value_and_grad"), &mut || {
+                plan.value_and_grad(&params, x, &loss, Targets::Classes(&classes), &mut grads, &mut ws)
+                    .map(|_| ())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn products(threads: usize) -> Result<()> {
+    let (b, n, m) = (200, 330, 299);
+    let (x, w, bias) = (numbers::<f32>(b * n, 4), numbers::<f32>(m * n, 5), numbers::<f32>(m, 6));
+    let dy = numbers::<f32>(b * m, 7);
+    let (x, w, dy) = (MatRef::new(&x, b, n)?, MatRef::new(&w, m, n)?, MatRef::new(&dy, b, m)?);
+    let (mut a, mut dx, mut dw) = (vec![0.0; b * m], vec![0.0; b * n], vec![0.0; m * n]);
+    let (mut db, mut sums) = (vec![0.0; n], vec![0.0; m]);
+    let mut mask = vec![0; Dense::<f32>::mask_len(b, m)];
+    let isa = IsaToken::detect();
+    let dense = Dense::<f32>::with(isa, threads, BackendKind::Native)?;
+    let mut scratch = dense.scratch(b, n, m);
+    none("Dense", &mut || {
+        let (view, saved) = (MatMut::new(&mut a, b, m)?, SavedMut::Mask(&mut mask));
+        dense.forward(x, w, Some(&bias), Activation::Relu, view, saved, &mut scratch)?;
+        let view = MatMut::new(&mut dx, b, n)?;
+        dense.vjp_input(dy, w, Activation::Tanh, SavedRef::Values(x), view, Some(&mut db), &mut scratch)?;
+        dense.vjp_weights(dy, x, MatMut::new(&mut dw, m, n)?, true, &mut scratch)?;
+        dense.vjp_bias(dy, &mut sums)
+    })?;
+    let gemm = Gemm::<f32>::with(isa, threads);
+    let mut scratch = gemm.scratch(b, m, n);
+    let mut c = vec![0.0; 2 * b * m];
+    none("Gemm", &mut || gemm.run(0.7, x, w.t(), 0.5, MatMut::new(&mut c, b, m)?, &mut scratch))?;
+    none("Gemm to columns", &mut || {
+        gemm.run(1.0, x, w.t(), 0.0, MatMut::with_strides(&mut c, b, m, 1, 200)?, &mut scratch)
+    })?;
+    none("Gemm to both strides", &mut || {
+        gemm.run(1.0, x, w.t(), 0.0, MatMut::with_strides(&mut c, b, m, 2, 400)?, &mut scratch)
+    })
+}
+
+fn losses_and_optimizers() -> Result<()> {
+    let (rows, cols) = (300, 11);
+    let (y, t) = (numbers::<f32>(rows * cols, 8), numbers::<f32>(rows * cols, 9));
+    let (y, targets) = (MatRef::new(&y, rows, cols)?, Targets::Values(MatRef::new(&t, rows, cols)?));
+    let mut delta = vec![0.0; rows * cols];
+    let isa = IsaToken::detect();
+    for kind in [
+        LossKind::Mse,
+        LossKind::L1,
+        LossKind::Huber(0.5),
+        LossKind::BceWithLogits,
+        LossKind::SoftmaxCrossEntropy,
+    ] {
+        let loss = Loss::new(kind, Reduction::Mean);
+        none(kind.name(), &mut || {
+            loss.value_and_delta(isa, y, targets, MatMut::new(&mut delta, rows, cols)?).map(|_| ())
+        })?;
+    }
+    let (mut params, grads) = (numbers::<f32>(1003, 10), numbers::<f32>(1003, 11));
+    let mut plain = Sgd::new(1003, 0.1)?;
+    let mut momentum = Sgd::new(1003, 0.1)?.momentum(0.9, true)?.weight_decay(0.01)?;
+    let (mut adam, mut adam_w) = (Adam::new(1003, 0.1)?, AdamW::new(1003, 0.1)?);
+    none("Sgd", &mut || plain.step(&mut params, &grads))?;
+    none("Sgd with momentum", &mut || momentum.step(&mut params, &grads))?;
+    none("Adam", &mut || adam.step(&mut params, &grads))?;
+    none("AdamW", &mut || adam_w.step(&mut params, &grads))?;
+    let mut out = vec![0.0; 1003];
+    none("Pointwise", &mut || {
+        Activation::Gelu.value_on(isa, &params, &mut out)?;
+        Activation::Gelu.vjp_on(isa, &params, &grads, &mut out)
+    })
+}
+
+#[test]
+fn calls_allocate_nothing() -> Result<()> {
+    // The counter counts.
+    assert_eq!(count(3, &mut || Ok(drop(std::hint::black_box(Box::new(1)))))?, 3);
+    plans(1)?;
+    products(1)?;
+    losses_and_optimizers()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+    pool.install(|| {
+        plans(2)?;
+        products(2)?;
+        losses_and_optimizers()
+    })
+}
