@@ -171,7 +171,13 @@ fn losses_and_optimizers() -> Result<()> {
 #[test]
 fn calls_allocate_nothing() -> Result<()> {
     // The counter counts.
-    assert_eq!(count(3, &mut || Ok(drop(std::hint::black_box(Box::new(1)))))?, 3);
+    assert_eq!(
+        count(3, &mut || {
+            drop(std::hint::black_box(Box::new(1)));
+            Ok(())
+        })?,
+        3
+    );
     plans(1)?;
     products(1)?;
     losses_and_optimizers()?;

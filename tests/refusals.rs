@@ -41,6 +41,13 @@ fn columns(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {
     MatMut::with_strides(data, rows, cols, 1, rows as isize).expect("a view")
 }
 
+/// A view from the last row to the first.
+fn descending(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {
+    let first = data[(rows - 1) * cols..].as_mut_ptr();
+    // SAFETY: the rows are those of the slice, the last one first.
+    unsafe { MatMut::from_raw_parts(first, rows, cols, -(cols as isize), 1) }
+}
+
 #[test]
 fn plans_that_cannot_be() -> Result<()> {
     let threads = PlanOptions::new(1).threads(0);
@@ -52,7 +59,10 @@ fn plans_that_cannot_be() -> Result<()> {
                     let options = PlanOptions::new(batch).threads(2).backend(backend).keep(keep);
                     let made = Plan::new(&mlp, &options).and_then(|p| p.workspace().map(|_| ()));
                     assert!(
-                        matches!(made, Err(Error::Overflow { .. })),
+                        matches!(
+                            made,
+                            Err(Error::Overflow { .. } | Error::Memory { .. } | Error::Backend { .. })
+                        ),
                         "{batch} {backend:?} {keep:?}: {made:?}"
                     );
                 }
@@ -89,7 +99,7 @@ fn plans_refuse_what_does_not_fit() -> Result<()> {
             format!("the gradient: expected {expected} elements, got {}", expected - 1).leak();
         let bytes = (plan.workspace_bytes(), other.workspace_bytes());
         let workspace: &'static str = format!(
-            "the workspace has {} bytes, the plan needs {}: make it with `Plan::workspace`",
+            "a workspace of another plan ({} bytes, this plan needs {}): make it with `Plan::workspace`",
             bytes.1, bytes.0
         )
         .leak();
@@ -220,7 +230,10 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
         let mut a = [CANARY; 60];
         let mut d = [CANARY; 60];
         let mut mask = [0xa5u8; 20];
-        let kind = "the saved state: expected the kind that the activation's `saved()` names, got NaN";
+        let (of_relu, of_tanh) =
+            ("the saved state of relu: expected a mask", "the saved state of tanh: expected its derivative");
+        let of_exp = "the saved state of exp: expected its output";
+        let of_identity = "the saved state of identity: expected nothing";
 
         type Out<'a> = MatMut<'a, f32>;
         let go = |w: MatRef<'_, f32>,
@@ -249,7 +262,7 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
             ),
             (
                 go(w, None, relu, columns(&mut a, 4, 9), nothing(), s),
-                "A's column stride: expected 1 (contiguous rows), got 4",
+                "A's strides: expected a column stride of 1 (contiguous rows), got 4",
             ),
             (
                 go(w, None, relu, out(&mut a, 4, 9), SavedMut::Mask(&mut mask[..7]), s),
@@ -261,13 +274,13 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
             ),
             (
                 go(w, None, tanh, out(&mut a, 4, 9), SavedMut::Derivative(columns(&mut d, 4, 9)), s),
-                "the derivative's column stride: expected 1 (contiguous rows), got 4",
+                "the derivative's strides: expected a column stride of 1 (contiguous rows), got 4",
             ),
-            (go(w, None, tanh, out(&mut a, 4, 9), SavedMut::Mask(&mut mask[..8]), s), kind),
-            (go(w, None, relu, out(&mut a, 4, 9), SavedMut::Derivative(out(&mut d, 4, 9)), s), kind),
+            (go(w, None, tanh, out(&mut a, 4, 9), SavedMut::Mask(&mut mask[..8]), s), of_tanh),
+            (go(w, None, relu, out(&mut a, 4, 9), SavedMut::Derivative(out(&mut d, 4, 9)), s), of_relu),
             (
                 go(w, None, Activation::Exp, out(&mut a, 4, 9), SavedMut::Derivative(out(&mut d, 4, 9)), s),
-                kind,
+                of_exp,
             ),
             (
                 go(w, None, Activation::Sin(f32::NAN), out(&mut a, 4, 9), nothing(), s),
@@ -294,7 +307,7 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
             ),
             (
                 go(w, relu, SavedRef::Mask(&mask[..4]), columns(&mut a, 4, 3), None, s),
-                "the result's column stride: expected 1 (contiguous rows), got 4",
+                "the result's strides: expected a column stride of 1 (contiguous rows), got 4",
             ),
             (
                 go(w, relu, SavedRef::Mask(&mask[..4]), out(&mut a, 4, 3), Some(&mut sums[..4]), s),
@@ -310,12 +323,12 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
             ),
             (
                 go(w, tanh, SavedRef::Values(view(&x, 3, 4).t()), out(&mut a, 4, 3), Some(&mut sums[..3]), s),
-                "the saved state's column stride: expected 1 (contiguous rows), got 4",
+                "the saved state's strides: expected a column stride of 1 (contiguous rows), got 4",
             ),
-            (go(w, relu, SavedRef::Nothing, out(&mut a, 4, 3), Some(&mut sums[..3]), s), kind),
-            (go(w, tanh, SavedRef::Nothing, out(&mut a, 4, 3), Some(&mut sums[..3]), s), kind),
-            (go(w, tanh, SavedRef::Mask(&mask[..4]), out(&mut a, 4, 3), Some(&mut sums[..3]), s), kind),
-            (go(w, Activation::Identity, SavedRef::Values(good), out(&mut a, 4, 3), None, s), kind),
+            (go(w, relu, SavedRef::Nothing, out(&mut a, 4, 3), Some(&mut sums[..3]), s), of_relu),
+            (go(w, tanh, SavedRef::Nothing, out(&mut a, 4, 3), Some(&mut sums[..3]), s), of_tanh),
+            (go(w, tanh, SavedRef::Mask(&mask[..4]), out(&mut a, 4, 3), Some(&mut sums[..3]), s), of_tanh),
+            (go(w, Activation::Identity, SavedRef::Values(good), out(&mut a, 4, 3), None, s), of_identity),
             (
                 go(w, Activation::ClippedRelu(-1.0), SavedRef::Mask(&mask[..4]), out(&mut a, 4, 3), None, s),
                 "clipped_relu: expected a finite ceiling above 0, got -1",
@@ -332,12 +345,24 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
             ),
             (
                 dense.vjp_weights(delta, good, columns(&mut a, 9, 3), true, s),
-                "dW's column stride: expected 1 (contiguous rows), got 9",
+                "dW's strides: expected a column stride of 1 (contiguous rows), got 9",
+            ),
+            (
+                dense.vjp_weights(delta, good, descending(&mut a, 9, 3), true, s),
+                "dW's strides: expected rows in ascending order, got -3",
+            ),
+            (
+                dense.vjp_input(delta, w, tanh, SavedRef::Values(good), descending(&mut a, 4, 3), None, s),
+                "the result's strides: expected rows in ascending order, got -3",
+            ),
+            (
+                dense.forward(good, w, None, relu, descending(&mut a, 4, 9), SavedMut::Nothing, s),
+                "A's strides: expected rows in ascending order, got -9",
             ),
             (dense.vjp_bias(delta, &mut sums[..8]), "db: expected 9 elements, got 8"),
             (
                 dense.vjp_bias(good.t(), &mut sums[..4]),
-                "δ's column stride: expected 1 (contiguous rows), got 3",
+                "δ's strides: expected a column stride of 1 (contiguous rows), got 3",
             ),
         ]);
         if needed > 0 {
@@ -402,4 +427,30 @@ fn extreme_sizes_do_not_overflow() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A workspace of the same size may still mean something else.
+#[test]
+fn workspaces_know_their_plan() -> Result<()> {
+    let plan = |act, threads, keep| {
+        let mlp = Mlp::<f32>::builder(3).layer(4, act).layer(2, act).build()?;
+        Plan::new(&mlp, &PlanOptions::new(5).threads(threads).keep(keep))
+    };
+    let x = [0.5; 15];
+    let of = plan(Activation::Tanh, 1, Keep::ForBackward)?;
+    let params = vec![0.5; of.mlp().param_len()];
+    let mut ws = of.workspace()?;
+    of.forward(&params, view(&x, 5, 3), out(&mut [0.0; 10], 5, 2), &mut ws)?;
+    for other in
+        [plan(Activation::Sigmoid, 1, Keep::ForBackward)?, plan(Activation::Sin(2.0), 1, Keep::ForBackward)?]
+    {
+        let mut grads = vec![CANARY; params.len()];
+        assert_eq!(other.workspace_bytes(), of.workspace_bytes(), "the sizes tell nothing");
+        let result = other.backward(&params, view(&x, 5, 3), view(&x, 5, 2), &mut grads, None, &mut ws);
+        assert!(matches!(result, Err(Error::Workspace { .. })), "{result:?}");
+        assert!(grads.iter().all(|g| *g == CANARY));
+    }
+    // Two plans alike share theirs.
+    let twin = plan(Activation::Tanh, 1, Keep::ForBackward)?;
+    twin.backward(&params, view(&x, 5, 3), view(&x, 5, 2), &mut vec![0.0; params.len()], None, &mut ws)
 }
