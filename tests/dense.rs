@@ -198,6 +198,34 @@ fn layers_without_inputs_are_their_biases() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn sizes_of_zero_are_no_work() -> Result<()> {
+    for backend in BACKENDS {
+        let dense = Dense::<f32>::with(IsaToken::detect(), 2, backend)?;
+        let x = numbers::<f32>(12, 14);
+        for (rows, inputs, outputs) in [(4, 3, 0), (4, 0, 3), (0, 3, 4), (4, 0, 0), (0, 0, 0)] {
+            let (xm, wm) = (MatRef::new(&x, rows, inputs)?, MatRef::new(&x, outputs, inputs)?);
+            let dm = MatRef::new(&x, rows, outputs)?;
+            let (mut a, mut dx, mut dw) = ([7.0f32; 12], [7.0f32; 12], [7.0f32; 12]);
+            let mut scratch = dense.scratch(rows, inputs, outputs);
+            let (act, none) = (Activation::Identity, SavedMut::Nothing);
+            dense.forward(xm, wm, None, act, MatMut::new(&mut a, rows, outputs)?, none, &mut scratch)?;
+            let view = MatMut::new(&mut dx, rows, inputs)?;
+            dense.vjp_input(dm, wm, act, SavedRef::Nothing, view, None, &mut scratch)?;
+            dense.vjp_weights(dm, xm, MatMut::new(&mut dw, outputs, inputs)?, false, &mut scratch)?;
+            for (out, len) in [(a, rows * outputs), (dx, rows * inputs), (dw, outputs * inputs)] {
+                // Sums of nothing are zero; what is not an output is as it was.
+                let (inside, outside) = out.split_at(len);
+                assert!(
+                    inside.iter().all(|x| *x == 0.0) && outside.iter().all(|x| *x == 7.0),
+                    "{backend:?} {out:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a layer below has saved, and the slopes that it stands for.
 struct State<T> {
     mask: Vec<u8>,

@@ -277,7 +277,7 @@ impl<T: Scalar> Ops<T> {
                 // Every task takes rows of dW, and each element sums the whole batch in one product: the bits
                 // depend on the backend alone.
                 let tasks = tasks_for(2.0 * rows as f64 * outputs as f64 * inputs as f64, e.threads);
-                let block = outputs.div_ceil(tasks).next_multiple_of(8);
+                let block = outputs.div_ceil(tasks).max(1).next_multiple_of(8);
                 let dw = Shared(dw);
                 let (delta, a) = (Shared2(delta), Shared2(a));
                 let beta = if accumulate { T::ONE } else { T::ZERO };
