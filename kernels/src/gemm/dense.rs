@@ -262,7 +262,7 @@ impl<T: Math> RawKernel for WeightVjpTile<T> {
     }
 }
 
-/// slot[0] ← the sum of `count` slots of `len` elements by a fixed tree: neighbours first, then pairs of
+/// Slot 0 ← the sum of `count` slots of `len` elements by a fixed tree: neighbours first, then pairs of
 /// pairs. The other slots are used up.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldSlots<T> {
