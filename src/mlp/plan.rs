@@ -226,7 +226,8 @@ impl<T: Scalar> Plan<T> {
         LayeredPlan { store, base, delta, scratch: at.take::<T>(scratch) }
     }
 
-    /// A workspace for this plan. The only allocation; calls make none.
+    /// A workspace for this plan. The only allocation: calls make none of their own. (`matrixmultiply` allocates its
+    /// packing buffers in every product; called from outside any pool, rayon allocates a block every sixty forks or so.)
     ///
     /// # Errors
     /// [`Error::Overflow`] if the memory cannot be had.
