@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// FLOP that must stand behind every thread of a call. Waking a pool costs some ten microseconds, in which a
-/// core does about a million multiply-adds: below twice that a fork cannot win (docs/PERFORMANCE.md).
+/// FLOP that must stand behind every thread of a call: an estimate of what waking a pool costs, tens of
+/// microseconds of one core's work (docs/PERFORMANCE.md).
 pub(crate) const FLOP_PER_TASK: f64 = 4e6;
 
 /// How many tasks to fork for this much work: 1, the calling thread alone, below the threshold.

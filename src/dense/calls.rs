@@ -3,7 +3,6 @@
 use super::{Ops, State};
 use crate::{
     Activation, BackendKind, MatMut, MatRef, Scalar,
-    backend::MatrixMultiply,
     engine::Engine,
     error::{Error, Result, check_len, check_shape},
     gemm::operand,
@@ -11,7 +10,7 @@ use crate::{
     memory::{aligned, line},
     parallel::available_threads,
 };
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use nablas_kernels::act::Saved;
 
 /// What a forward call saves for the backward, in the kind that the activation's
@@ -66,12 +65,7 @@ impl<T: Scalar> Dense<T> {
     /// None today; a backend that cannot be had would be one.
     pub fn with(isa: IsaToken, threads: usize, backend: BackendKind) -> Result<Self> {
         let engine = Engine::new::<T>(isa, threads);
-        let ops = match backend {
-            BackendKind::Native => Ops::Native(engine),
-            BackendKind::MatrixMultiply => Ops::Foreign(engine, Box::new(MatrixMultiply)),
-            #[cfg(feature = "cblas")]
-            BackendKind::Cblas => Ops::Foreign(engine, Box::new(crate::backend::Cblas)),
-        };
+        let ops = Ops::new(backend, engine);
         Ok(Self { ops })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     MatMut, MatRef, Scalar,
-    backend::Backend,
+    backend::{Backend, BackendKind, MatrixMultiply},
     engine::{Engine, Product},
     error::{Error, Result},
     parallel::{Shared, for_each_item, tasks_for},
@@ -118,6 +118,16 @@ unsafe fn view<'a, T: Scalar>(x: Operand<T>, rows: usize, cols: usize) -> MatRef
 }
 
 impl<T: Scalar> Ops<T> {
+    /// The products of a backend.
+    pub(crate) fn new(backend: BackendKind, engine: Engine) -> Self {
+        match backend {
+            BackendKind::Native => Self::Native(engine),
+            BackendKind::MatrixMultiply => Self::Foreign(engine, Box::new(MatrixMultiply)),
+            #[cfg(feature = "cblas")]
+            BackendKind::Cblas => Self::Foreign(engine, Box::new(crate::backend::Cblas)),
+        }
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Native(_) => "native",

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Scalar,
-    backend::{BackendKind, MatrixMultiply},
+    backend::BackendKind,
     dense::Ops,
     engine::Engine,
     error::{Error, Result},
@@ -15,7 +15,7 @@ use crate::{
     memory::{Buffer, Regions},
     parallel::available_threads,
 };
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::cache;
 
 /// What `forward` leaves in the workspace.
@@ -177,12 +177,7 @@ impl<T: Scalar> Plan<T> {
             return Err(Error::Parameter { what: "threads", expected: "at least 1", got: 0.0 });
         }
         let engine = Engine::new::<T>(token, threads);
-        let ops = match options.backend {
-            BackendKind::Native => Ops::Native(engine),
-            BackendKind::MatrixMultiply => Ops::Foreign(engine, Box::new(MatrixMultiply)),
-            #[cfg(feature = "cblas")]
-            BackendKind::Cblas => Ops::Foreign(engine, Box::new(crate::backend::Cblas)),
-        };
+        let ops = Ops::new(options.backend, engine);
         ops.check(options.max_batch.max(mlp.max_width()))?;
         let native = options.backend == BackendKind::Native;
         let fused = native && mlp.param_len() <= FUSED_PARAMS;
