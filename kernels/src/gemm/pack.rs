@@ -123,7 +123,7 @@ impl<T: Real> RawKernel for PackRows<T> {
     }
 }
 
-/// Copies a block into contiguous rows of k elements.
+/// Copies a block into rows of adjacent elements.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyRows<T> {
     /// The block.
@@ -132,8 +132,10 @@ pub struct CopyRows<T> {
     pub m: usize,
     /// Its columns.
     pub k: usize,
-    /// m · k elements.
+    /// Where its rows go.
     pub dst: *mut T,
+    /// From one of them to the next.
+    pub ld: usize,
 }
 
 impl<T: Real> RawKernel for CopyRows<T> {
@@ -142,7 +144,7 @@ impl<T: Real> RawKernel for CopyRows<T> {
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
-        unsafe { transpose(isa, self.a.t(), self.k, self.m, self.dst, self.k) }
+        unsafe { transpose(isa, self.a.t(), self.k, self.m, self.dst, self.ld) }
     }
 }
 
