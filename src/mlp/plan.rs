@@ -165,8 +165,7 @@ fn max_slots(params: usize, batch: usize) -> usize {
     // A slot's gradient is folded once and its rows are summed `rows` times: the more parameters leave L1 and
     // L2, the more rows a slot must have for the fold to be lost in the noise.
     let least_rows = match params {
-        0..=16_384 => 16,
-        16_385..=65_536 => 64,
+        0..=65_536 => 64,
         _ => 192,
     };
     (batch / least_rows).clamp(1, MAX_SLOTS)
