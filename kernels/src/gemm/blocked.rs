@@ -24,11 +24,12 @@ pub struct Blocking {
 }
 
 impl Blocking {
-    /// For elements of `size` bytes: a panel of B and a tile of A pass through L1, a block of A takes half of L2,
-    /// and the packed B fits in half of L3.
+    /// For elements of `size` bytes: a panel of B and a tile of A pass through L1, a block of A takes a quarter of L2
+    /// (a half is slower by some 5 %: panels of B and the output pass through L2 as well), and the packed B fits in
+    /// half of L3.
     pub fn new(caches: Caches, size: usize) -> Self {
         let kc = (caches.l2 / (8 * 64 * size)).clamp(128, 512) / 16 * 16;
-        let mc = (caches.l2 / 2 / (kc * size) / 24 * 24).clamp(24, 480);
+        let mc = (caches.l2 / 4 / (kc * size) / 24 * 24).clamp(24, 480);
         let nc = (caches.l3 / 2 / (kc * size) / 64 * 64).clamp(256, 4096);
         Self { mc, kc, nc }
     }
