@@ -5,7 +5,7 @@
 //! read neither A nor B; a NaN in A or B reaches C otherwise, whatever it meets. What no BLAS can report, a `NABLAS_ISA`
 //! that is not here or memory that cannot be had, is said on standard error.
 
-use crate::{call::Elem, scratch, threads};
+use crate::{elem::Elem, scratch, threads};
 use nablas::{Gemm, IsaToken, MatMut, MatRef};
 use std::{
     ffi::{CStr, c_char, c_int},

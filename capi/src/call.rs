@@ -1,11 +1,10 @@
 //! What surrounds every call: the panic stops here, the failure is remembered, `NABLAS_VERBOSE` is told.
 
 use crate::{
+    elem::Elem,
     options::Setup,
-    scratch::Plain,
     status::{Result, nablas_status as Status, remember},
 };
-use nablas::Scalar;
 use std::{
     fmt::{self, Write as _},
     io::Write as _,
@@ -13,18 +12,6 @@ use std::{
     sync::OnceLock,
     time::Instant,
 };
-
-/// An element type of the C interface.
-pub(crate) trait Elem: Scalar + Plain {
-    /// The letter in the names of its functions.
-    const LETTER: char;
-}
-impl Elem for f32 {
-    const LETTER: char = 's';
-}
-impl Elem for f64 {
-    const LETTER: char = 'd';
-}
 
 /// What `NABLAS_VERBOSE` shows of a call.
 #[derive(Debug)]

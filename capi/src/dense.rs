@@ -1,7 +1,8 @@
 //! The dense-layer calls, and the plain product.
 
 use crate::{
-    call::{Elem, call},
+    call::call,
+    elem::Elem,
     operand::{Operand, array, disjoint, matrix, optional},
     options::{activation, nablas_options, setup, transposed},
     scratch,

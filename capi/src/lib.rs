@@ -18,6 +18,7 @@ pub mod blas;
 mod call;
 mod config;
 mod dense;
+mod elem;
 pub mod f32;
 pub mod f64;
 mod loss;

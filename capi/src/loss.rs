@@ -1,8 +1,9 @@
 //! Losses over matrices.
 
 use crate::{
-    call::{Elem, call},
+    call::call,
     dense::{In, Out},
+    elem::Elem,
     operand::{Bytes, Operand, array, disjoint, matrix, optional},
     options::{loss, nablas_options, setup},
     status::{Result, fail, nablas_status as Status},

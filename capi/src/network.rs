@@ -6,8 +6,9 @@
 //! the same are refused.
 
 use crate::{
-    call::{Elem, call},
+    call::call,
     dense::{In, Out},
+    elem::Elem,
     loss::{Given, Goal, Named},
     operand::{Bytes, array, disjoint, matrix, optional},
     options::{Setup, activation, init, keep, nablas_options, setup, usual_parameter},

@@ -1,7 +1,8 @@
 //! Optimizers by handle.
 
 use crate::{
-    call::{Elem, call, guard},
+    call::{call, guard},
+    elem::Elem,
     operand::{array, disjoint},
     options::{Setup, nablas_options, setup},
     status::{Result, fail, nablas_status as Status},

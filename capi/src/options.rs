@@ -1,7 +1,7 @@
 //! Options of a call, and the numbers that stand for names.
 
 use crate::{
-    call::Elem,
+    elem::Elem,
     status::{Result, fail, nablas_status as Status},
     threads,
 };

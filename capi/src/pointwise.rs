@@ -1,7 +1,8 @@
 //! Activations over arrays.
 
 use crate::{
-    call::{Elem, call},
+    call::call,
+    elem::Elem,
     operand::{array, disjoint},
     options::{activation, nablas_options, nablas_saved, setup},
     status::{Result, nablas_status as Status},
