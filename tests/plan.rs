@@ -155,10 +155,9 @@ fn workspaces_may_lie_in_the_callers_memory() {
     };
 
     let ws = std::cell::RefCell::new(plan.workspace().unwrap());
-    let own = pass(
-        &mut |y| plan.forward(&params, x, y, &mut ws.borrow_mut()).unwrap(),
-        &mut |g| plan.backward(&params, x, dy, g, None, &mut ws.borrow_mut()).unwrap(),
-    );
+    let own = pass(&mut |y| plan.forward(&params, x, y, &mut ws.borrow_mut()).unwrap(), &mut |g| {
+        plan.backward(&params, x, dy, g, None, &mut ws.borrow_mut()).unwrap()
+    });
     // What the memory held before leaves no trace.
     let mut lines = vec![Line([f64::NAN; 8]); plan.workspace_bytes().div_ceil(64)];
     let memory = lines.as_mut_ptr().cast::<f64>();

@@ -27,6 +27,7 @@ awk '/^```sh$/ {on = 1; next} /^```$/ {on = 0} on' "$SOURCE/docs/LINKING.md" > c
 set -x
 . ./commands.sh | tee output
 { set +x; } 2>/dev/null
+export PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig LD_LIBRARY_PATH=$PREFIX/lib
 # Every training of 30 epochs learns, those of 2 run.
 [ "$(grep -c '^test accuracy' output)" = 7 ]
 [ "$(grep -c '^test accuracy 0.9[6-9]' output)" -ge 2 ]
