@@ -12,6 +12,10 @@
 //!   anew after a `fork`. What one thread does, the calling thread does.
 
 #![expect(non_camel_case_types, reason = "the names of the C types")]
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "[rows, columns] is a shape; the words are the C header's"
+)]
 
 #[cfg(feature = "blas-symbols")]
 pub mod blas;

@@ -42,10 +42,14 @@ static samples read_samples(const char *path) {
     perror(path);
     exit(EXIT_FAILURE);
   }
-  size_t room = 2048;
+  const size_t room = 100000;
   samples s = {0, allocate(room * PIXELS * sizeof(float)), allocate(room * sizeof(uint32_t))};
   char line[1024];
-  while (s.count < room && fgets(line, sizeof line, file) != NULL) {
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (s.count == room) {
+      fprintf(stderr, "%s: more than %zu rows\n", path, room);
+      exit(EXIT_FAILURE);
+    }
     char *at = line;
     for (int i = 0; i <= PIXELS; i++) {
       char *end;

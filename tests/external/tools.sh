@@ -30,8 +30,11 @@ need_file() {
 # cargo-c, built without optimisation: it runs once.
 need_cargo_c() {
   command -v cargo-cinstall > /dev/null && return
+  local build
+  build=$(mktemp -d)
   need pkg-config
   need_file /usr/include/openssl/ssl.h libssl-dev
-  CARGO_TARGET_DIR=$(mktemp -d) CARGO_PROFILE_DEV_DEBUG=0 \
+  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 \
     cargo install --quiet --debug --locked cargo-c --version 0.10.24+cargo-0.98.0
+  rm -rf "$build"
 }
