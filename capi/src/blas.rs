@@ -3,14 +3,19 @@
 //! Sizes are of 31 bits (LP64). A bad argument goes to `xerbla_`, whoever of the process defines it (a program may have
 //! its own), with the number that the reference gives it, and C is untouched. β = 0 does not read C; α = 0 and k = 0
 //! read neither A nor B; a NaN in A or B reaches C otherwise, whatever it meets. What no BLAS can report, a `NABLAS_ISA`
-//! that is not here or memory that cannot be had, is said on standard error.
+//! that is not here or memory that cannot be had, is said on standard error and ends the process.
 
-use crate::{elem::Elem, scratch, threads};
-use nablas::{Gemm, IsaToken, MatMut, MatRef};
+use crate::{
+    call::call,
+    elem::Elem,
+    scratch,
+    status::{self, nablas_status},
+    threads,
+};
+use nablas::{Gemm, MatMut, MatRef};
 use std::{
     ffi::{CStr, c_char, c_int},
     mem, process,
-    sync::Once,
 };
 
 /// `CBLAS_LAYOUT` and `CBLAS_TRANSPOSE`.
@@ -92,15 +97,6 @@ fn cblas_xerbla(info: c_int, routine: &CStr, form: &CStr, value: c_int) {
     }
 }
 
-/// The instruction set. A BLAS cannot refuse: what `NABLAS_ISA` pins in vain is said once.
-fn isa() -> IsaToken {
-    static SAID: Once = Once::new();
-    nablas::isa().unwrap_or_else(|error| {
-        SAID.call_once(|| eprintln!("nablas: {error}"));
-        IsaToken::detect()
-    })
-}
-
 /// C ← α·op(A)·op(B) + β·C, column-major, all arguments good.
 ///
 /// # Safety
@@ -119,18 +115,21 @@ unsafe fn gemm<T: Elem>(s: Sizes, alpha: T, a: *const T, b: *const T, beta: T, c
     let (at, bt) = (turned(a, s.transa, k, m, s.lda), turned(b, s.transb, n, k, s.ldb));
     // SAFETY: the caller's promise.
     let ct = unsafe { MatMut::from_raw_parts(c, n, m, s.ldc as isize, 1) };
-    let threads = threads::default().unwrap_or(1);
-    let tasks = threads::worth(2.0 * m as f64 * n as f64 * k as f64, threads);
-    let gemm = Gemm::<T>::with(isa(), tasks);
-    let done = scratch::with(gemm.scratch_len(n, m, k), |scratch| {
-        threads::run(threads, tasks, || gemm.run(alpha, bt, at, beta, ct, scratch))
+    let status = call::<T>("blas_gemm", [m, n, k], |record| {
+        let (isa, threads) = (nablas::isa()?, threads::default()?);
+        let tasks = threads::worth(2.0 * m as f64 * n as f64 * k as f64, threads);
+        record.on(isa, "native", tasks);
+        let gemm = Gemm::<T>::with(isa, tasks);
+        scratch::with(gemm.scratch_len(n, m, k), |scratch| {
+            threads::run(threads, tasks, || Ok(gemm.run(alpha, bt, at, beta, ct, scratch)?))?
+        })?
     });
-    let text = match done {
-        Ok(Ok(Ok(()))) => return,
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(fail)) | Err(fail) => fail.text,
-    };
-    eprintln!("nablas: {text}");
+    if status == nablas_status::Ok {
+        return;
+    }
+    // SAFETY: the text of the failure, which ends with a zero.
+    let text = unsafe { CStr::from_ptr(status::last()) };
+    eprintln!("nablas: {}", text.to_string_lossy());
     process::abort();
 }
 

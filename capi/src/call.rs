@@ -2,9 +2,9 @@
 
 use crate::{
     elem::Elem,
-    options::Setup,
     status::{Result, nablas_status as Status, remember},
 };
+use nablas::IsaToken;
 use std::{
     fmt::{self, Write as _},
     io::Write as _,
@@ -26,8 +26,8 @@ pub(crate) struct Record {
 
 impl Record {
     /// Says what the call runs on.
-    pub(crate) fn on(&mut self, setup: Setup, path: &'static str, threads: usize) {
-        (self.isa, self.path, self.threads) = (setup.isa.name(), path, threads);
+    pub(crate) fn on(&mut self, isa: IsaToken, path: &'static str, threads: usize) {
+        (self.isa, self.path, self.threads) = (isa.name(), path, threads);
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) unsafe fn forward<T: Elem>(
         let outputs_of_call = [Some(a.bytes()), saved.map(|s| s.bytes()), mask.map(|m| m.bytes())];
         disjoint(&outputs_of_call, &[Some(x.bytes()), Some(w.bytes()), bias.map(|b| b.bytes())])?;
         let tasks = threads::worth(flop(sizes), setup.threads);
-        record.on(setup, "fused", tasks);
+        record.on(setup.isa, "fused", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
             // SAFETY: the caller's promise; outputs overlap nothing.
@@ -116,7 +116,7 @@ pub(crate) unsafe fn vjp_input<T: Elem>(
         let read = [Some(delta.bytes()), Some(w.bytes()), saved.map(|s| s.bytes()), mask.map(|m| m.bytes())];
         disjoint(&[Some(out.bytes()), db.map(|d| d.bytes())], &read)?;
         let tasks = threads::worth(flop(sizes), setup.threads);
-        record.on(setup, "fused", tasks);
+        record.on(setup.isa, "fused", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
             // SAFETY: the caller's promise; outputs overlap nothing.
@@ -159,7 +159,7 @@ pub(crate) unsafe fn vjp_weights<T: Elem>(
         // The column sums are worth threads of their own where the product is not.
         let sums = 16.0 * batch as f64 * outputs as f64;
         let tasks = threads::worth(flop(sizes).max(sums), setup.threads);
-        record.on(setup, "native", tasks);
+        record.on(setup.isa, "native", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
             // SAFETY: the caller's promise; outputs overlap nothing.
@@ -197,7 +197,7 @@ pub(crate) unsafe fn gemm<T: Elem>(
         let c = matrix("C", c.0, (m, n), c.1)?;
         disjoint(&[Some(c.bytes())], &[Some(a.bytes()), Some(b.bytes())])?;
         let tasks = threads::worth(flop((m, n, k)), setup.threads);
-        record.on(setup, "native", tasks);
+        record.on(setup.isa, "native", tasks);
         let gemm = Gemm::<T>::with(setup.isa, tasks);
         scratch::with(gemm.scratch_len(m, n, k), |scratch| {
             let turn = |t: bool, m: MatRef<'static, T>| if t { m.t() } else { m };
@@ -225,7 +225,7 @@ pub(crate) unsafe fn vjp_bias<T: Elem>(
         let db = array("db", db, outputs)?;
         disjoint(&[Some(db.bytes())], &[Some(delta.bytes())])?;
         let tasks = threads::worth(16.0 * batch as f64 * outputs as f64, setup.threads);
-        record.on(setup, "native", tasks);
+        record.on(setup.isa, "native", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         // SAFETY: the caller's promise; db does not overlap δ.
         let (delta, db) = unsafe { (delta.view(), db.slice_mut()) };

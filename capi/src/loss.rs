@@ -91,7 +91,7 @@ pub(crate) unsafe fn value_and_delta<T: Elem>(
         let delta = optional("the delta", delta.0, shape, delta.1)?;
         let write = [Some(value.bytes()), delta.map(|d| d.bytes())];
         disjoint(&write, &[Some(y.bytes()), Some(goal.bytes())])?;
-        record.on(setup, "rows", 1);
+        record.on(setup.isa, "rows", 1);
         // SAFETY: the caller's promise; outputs overlap nothing.
         unsafe {
             let (y, targets) = (y.view(), goal.get());

@@ -89,7 +89,7 @@ impl<T: Elem> Lease<'_, T> {
         work: impl FnOnce(&Plan<T>, &mut Workspace<T>) -> nablas::Result<()> + Send,
     ) -> Result<()> {
         let tasks = planned.plan.tasks(batch);
-        record.on(planned.setup, planned.path, tasks);
+        record.on(planned.setup.isa, planned.path, tasks);
         self.header.kept.store(0, Ordering::Relaxed);
         let workspace = &mut self.workspace;
         let done = threads::run(planned.setup.threads, tasks, || work(&planned.plan, workspace));

@@ -94,7 +94,7 @@ impl<T: Elem> Optimizer<T> {
             let params = array("the parameters", params, self.len)?;
             let grads = array("the gradient", grads, self.len)?;
             disjoint(&[Some(params.bytes())], &[Some(grads.bytes())])?;
-            record.on(self.setup, "pointwise", 1);
+            record.on(self.setup.isa, "pointwise", 1);
             // SAFETY: the caller's promise; the parameters do not overlap the gradient.
             let (params, grads) = unsafe { (params.slice_mut(), grads.slice()) };
             self.with(|method| {

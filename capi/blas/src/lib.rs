@@ -3,8 +3,9 @@
 
 #[path = "../../src/blas.rs"]
 pub mod blas;
+#[path = "../../src/call.rs"]
+mod call;
 #[path = "../../src/elem.rs"]
-#[expect(dead_code, reason = "shared with nablas-capi, which uses all of it")]
 mod elem;
 #[path = "../../src/scratch.rs"]
 #[expect(dead_code, reason = "shared with nablas-capi, which uses all of it")]
