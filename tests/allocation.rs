@@ -62,8 +62,8 @@ fn none(what: &str, call: &mut dyn FnMut() -> Result<()>) -> Result<()> {
 }
 
 fn plans(threads: usize) -> Result<()> {
-    // Fused with many partial gradients, and layered.
-    for (widths, batch) in [(vec![20, 64, 10], 4000), (vec![300, 900, 7], 40)] {
+    // Fused and narrow with many partial gradients, and layered.
+    for (widths, batch) in [(vec![32, 64, 61], 4000), (vec![20, 33, 10], 4000), (vec![300, 900, 7], 40)] {
         let mut builder = Mlp::<f32>::builder(widths[0]);
         for width in &widths[1..] {
             builder = builder.layer(*width, Activation::Gelu);

@@ -129,16 +129,29 @@ impl<T: Scalar> Task<T> {
 
 const THREADS: [usize; 4] = [1, 2, 3, 8];
 
-/// Small networks: many partial gradients, and work for several threads.
-#[test]
-fn fused_steps_have_the_same_bits_everywhere() -> Result<()> {
+/// Many partial gradients, and work for several threads, by a path of this name.
+fn small_steps(path: &str, widths: &[usize]) -> Result<()> {
     use Activation::*;
     for (i, act) in [Tanh, Sin(3.0), Gelu, Relu, Exp, LeakyRelu(0.1), Mish].into_iter().enumerate() {
         let last = if i % 2 == 0 { Identity } else { Sigmoid };
-        let task = Task::<f32>::new(&[20, 33, 17, 10], act, last, 2500)?;
+        let task = Task::<f32>::new(widths, act, last, 2500)?;
+        let explained = task.plan(task.options())?.explain();
+        assert!(explained.starts_with(path), "{explained}");
         task.check(|_| true, if i < 2 { &THREADS } else { &[1, 3] })?;
     }
-    Task::<f64>::new(&[20, 33, 17, 10], Gelu, Tanh, 2500)?.check(|_| true, &[1, 8])?;
+    Task::<f64>::new(widths, Gelu, Tanh, 2500)?.check(|_| true, &[1, 8])
+}
+
+#[test]
+fn fused_steps_have_the_same_bits_everywhere() -> Result<()> {
+    small_steps("fused", &[32, 48, 61, 10])
+}
+
+/// Widths that would leave lanes empty.
+#[test]
+fn narrow_steps_have_the_same_bits_everywhere() -> Result<()> {
+    use Activation::*;
+    small_steps("narrow", &[20, 33, 17, 10])?;
     Task::<f64>::new(&[3, 5, 1], Softplus, Identity, 70)?.check(|_| true, &[1, 2])
 }
 
@@ -192,6 +205,7 @@ fn rows_depend_on_themselves_alone() -> Result<()> {
     for act in [Activation::Tanh, Activation::Sin(2.0), Activation::Gelu, Activation::Relu, Activation::Exp] {
         rows_alone(&Task::<f32>::new(&[7, 33, 18, 5], act, act, 131)?)?;
     }
+    rows_alone(&Task::<f32>::new(&[33, 87, 50, 5], Activation::Silu, Activation::Relu, 131)?)?;
     rows_alone(&Task::<f64>::new(&[16, 20, 3], Activation::Elu(1.0), Activation::Identity, 70)?)?;
     rows_alone(&Task::<f32>::new(&[33, 2000, 100, 5], Activation::Relu, Activation::Tanh, 44)?)
 }
@@ -206,7 +220,7 @@ fn losses_of_plans_are_losses_of_outputs() -> Result<()> {
         LossKind::BceWithLogits,
         LossKind::SoftmaxCrossEntropy,
     ];
-    for (widths, batch) in [([9, 20, 13], 700), ([40, 6500, 5], 30)] {
+    for (widths, batch) in [([9, 20, 13], 700), ([31, 120, 13], 200), ([40, 6500, 5], 30)] {
         for kind in kinds {
             for reduction in [Reduction::Sum, Reduction::Mean] {
                 let mut task = Task::<f32>::new(&widths, Activation::Tanh, Activation::Identity, batch)?;

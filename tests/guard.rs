@@ -270,7 +270,8 @@ fn plans_stay_inside() -> Result<()> {
             shapes.push([inputs, WIDTHS[(i + j) % 8], WIDTHS[(3 * i + 5 * j + 1) % 8], outputs]);
         }
     }
-    shapes.push([32, 48, 64, 16]);
+    // Wider ones: samples lie in the lanes of those above.
+    shapes.extend([[32, 48, 64, 16], [17, 70, 65, 10], [33, 100, 48, 7], [8, 90, 77, 1]]);
     let acts = [
         Activation::Relu,
         Activation::Tanh,

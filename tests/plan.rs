@@ -77,7 +77,9 @@ fn gradients_match_the_oracle_on_every_isa_and_backend() {
         Activation::Identity,
     ];
     for (n, widths) in
-        [vec![2, 3, 2, 1], vec![17, 64, 10], vec![33, 7, 80, 5], vec![700, 400, 3]].iter().enumerate()
+        [vec![2, 3, 2, 1], vec![17, 64, 10], vec![33, 7, 80, 5], vec![33, 87, 60, 5], vec![700, 400, 3]]
+            .iter()
+            .enumerate()
     {
         for (j, act) in acts.iter().enumerate() {
             let mut builder = Mlp::<f64>::builder(widths[0]);
@@ -91,7 +93,7 @@ fn gradients_match_the_oracle_on_every_isa_and_backend() {
             let scale = 1.0 / (widths.iter().max().copied().unwrap() as f64).sqrt();
             let params: Vec<f64> = (0..mlp.param_len()).map(|_| r.next() * scale).collect();
             for batch in [0, 1, 5, 37, 131] {
-                if batch == 131 && (n == 3 || j > 2) {
+                if batch == 131 && (n >= 3 || j > 2) {
                     continue;
                 }
                 let x: Vec<f64> = (0..batch * mlp.inputs()).map(|_| r.next()).collect();

@@ -174,7 +174,7 @@ impl<T: Elem> Planned<T> {
         let options = PlanOptions::new(max_batch).threads(setup.threads).isa(setup.isa).keep(keep(what)?);
         let plan = Plan::new(mlp, &options)?;
         let explanation = plan.explain();
-        let path = if explanation.starts_with("fused") { "fused" } else { "layered" };
+        let path = ["fused", "narrow"].into_iter().find(|p| explanation.starts_with(p)).unwrap_or("layered");
         let explanation = CString::new(explanation).unwrap_or_default();
         let planned = Self { plan, setup, id: PLANS.fetch_add(1, Ordering::Relaxed), path, explanation };
         planned.workspace_bytes()?;

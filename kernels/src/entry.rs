@@ -9,7 +9,8 @@ use crate::{
         blocked::Gemm,
         dense::{FoldSlots, ForwardGemm, ForwardTile, InputVjpGemm, InputVjpTile, WeightVjpTile},
         epilogue::Plain,
-        pack::PackPanels,
+        narrow::{FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp},
+        pack::{CopyRows, PackPanels},
     },
     isa::{IsaToken, LaneKernel, Real, Vouched},
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
@@ -54,6 +55,11 @@ pub trait Kernels:
     + Entry<Vouched<InputVjpTile<Self>>>
     + Entry<Vouched<WeightVjpTile<Self>>>
     + Entry<Vouched<FoldSlots<Self>>>
+    + Entry<Vouched<CopyRows<Self>>>
+    + Entry<Vouched<NarrowForward<Self>>>
+    + Entry<Vouched<NarrowInputVjp<Self>>>
+    + Entry<Vouched<NarrowWeightVjp<Self>>>
+    + Entry<Vouched<FoldLanes<Self>>>
 {
 }
 
@@ -100,6 +106,11 @@ entries! { f32:
     [] Vouched<InputVjpTile<f32>>,
     [] Vouched<WeightVjpTile<f32>>,
     [] Vouched<FoldSlots<f32>>,
+    [] Vouched<CopyRows<f32>>,
+    [] Vouched<NarrowForward<f32>>,
+    [] Vouched<NarrowInputVjp<f32>>,
+    [] Vouched<NarrowWeightVjp<f32>>,
+    [] Vouched<FoldLanes<f32>>,
 }
 
 entries! { f64:
@@ -130,4 +141,9 @@ entries! { f64:
     [] Vouched<InputVjpTile<f64>>,
     [] Vouched<WeightVjpTile<f64>>,
     [] Vouched<FoldSlots<f64>>,
+    [] Vouched<CopyRows<f64>>,
+    [] Vouched<NarrowForward<f64>>,
+    [] Vouched<NarrowInputVjp<f64>>,
+    [] Vouched<NarrowWeightVjp<f64>>,
+    [] Vouched<FoldLanes<f64>>,
 }

@@ -17,27 +17,27 @@ use nablas_kernels::gemm::dense::FoldSlots;
 
 /// Where ∂L/∂A_L comes from.
 #[derive(Clone, Copy)]
-enum Cotangent<'a, T> {
+pub(crate) enum Cotangent<'a, T> {
     Given(MatRef<'a, T>),
     Loss(&'a Loss<T>, Targets<'a, T>, T),
 }
 
 /// An output matrix as address and strides, to be written by tasks, each its own rows.
 #[derive(Clone, Copy)]
-struct Out<T>(Shared<T>, isize, isize);
+pub(crate) struct Out<T>(Shared<T>, isize, isize);
 
 impl<T: Scalar> Out<T> {
     fn new(m: Option<MatMut<'_, T>>) -> Option<Self> {
         m.map(|mut m| Self(Shared(m.as_mut_ptr()), m.row_stride(), m.col_stride()))
     }
 
-    fn row(self, i: usize) -> (*mut T, isize, isize) {
+    pub(crate) fn row(self, i: usize) -> (*mut T, isize, isize) {
         (self.0.get().wrapping_offset(i as isize * self.1), self.1, self.2)
     }
 }
 
 /// A result that the checks before it leave only one value for.
-fn checked<R>(result: Result<R>) -> R
+pub(crate) fn checked<R>(result: Result<R>) -> R
 where
     R: Default,
 {
@@ -82,6 +82,7 @@ impl<T: Scalar> Plan<T> {
                     unsafe { net.forward(block, x, save, y.map(|y| y.row(row))) }
                 });
             }
+            Path::Narrow(n) => self.narrow_forward(n, params, base, x, y),
             Path::Layered(l) => {
                 let pass = self.layered_pass(l, params, base);
                 // SAFETY: the workspace is borrowed exclusively, and laid out for the largest batch.
@@ -132,6 +133,12 @@ impl<T: Scalar> Plan<T> {
                         net.backward(acts, work, x, grads, fresh, dx.map(|d| d.row(start)));
                     }
                 });
+            }
+            Path::Narrow(n) => {
+                if !clear_if_empty(batch, grads) {
+                    let cotangent = Cotangent::Given(dy);
+                    self.narrow_gradient(n, params, base, x, cotangent, (None, dx), grads, true);
+                }
             }
             Path::Layered(l) => {
                 let pass = self.layered_pass(l, params, base);
@@ -219,6 +226,11 @@ impl<T: Scalar> Plan<T> {
                     }
                 });
             }
+            Path::Narrow(n) => {
+                if !clear_if_empty(batch, grads) {
+                    self.narrow_gradient(n, params, base, x, cotangent, (y, dx), grads, false);
+                }
+            }
             Path::Layered(l) => {
                 let pass = self.layered_pass(l, params, base);
                 if !clear_if_empty(batch, grads) {
@@ -258,8 +270,7 @@ impl<T: Scalar> Plan<T> {
         let len = grads.len();
         let (count, rows) = slots(len, batch);
         let (net, tasks) = self.prepare(f, params, base, batch, true);
-        let (first, rest) = (Shared(grads.as_mut_ptr()), Shared(base.wrapping_add(f.slots.0)));
-        let slot = |s: usize| if s == 0 { first.get() } else { rest.add((s - 1) * f.slots.1) };
+        let slot = slots_of(grads.as_mut_ptr(), base, f.slots);
         for_each_item(tasks, count, &|task, s| {
             let (from, to) = (s * rows, batch.min((s + 1) * rows));
             let mut start = from;
@@ -269,18 +280,23 @@ impl<T: Scalar> Plan<T> {
                 start = end;
             }
         });
-        // The fold: a chunk of every slot at a time.
-        let chunk = 4096;
-        let tasks = tasks_for(32.0 * count as f64 * len as f64, self.engine.threads);
-        if count > 1 {
-            for_each_item(tasks, len.div_ceil(chunk), &|_, i| {
-                let at = i * chunk;
-                let (len, stride) = (chunk.min(len - at), f.slots.1);
-                let (first, rest) = (first.add(at), rest.add(at));
-                // SAFETY: items fold disjoint chunks of the slots, which no task writes any more.
-                unsafe { self.engine.run_raw(FoldSlots { first, rest, stride, count, len }) };
-            });
+        self.fold_slots(count, grads, base, f.slots);
+    }
+
+    /// Adds the slots into the first, `grads`: a chunk of every slot at a time.
+    pub(crate) fn fold_slots(&self, count: usize, grads: &mut [T], base: *mut T, slots: (usize, usize)) {
+        if count <= 1 {
+            return;
         }
+        let (chunk, len, stride) = (4096, grads.len(), slots.1);
+        let (first, rest) = (Shared(grads.as_mut_ptr()), Shared(base.wrapping_add(slots.0)));
+        let tasks = tasks_for(32.0 * count as f64 * len as f64, self.engine.threads);
+        for_each_item(tasks, len.div_ceil(chunk), &|_, i| {
+            let at = i * chunk;
+            let (first, rest, len) = (first.add(at), rest.add(at), chunk.min(len - at));
+            // SAFETY: items fold disjoint chunks of the slots, which no task writes any more.
+            unsafe { self.engine.run_raw(FoldSlots { first, rest, stride, count, len }) };
+        });
     }
 
     /// Packs the weights of a fused pass; how many tasks the pass is worth.
@@ -384,13 +400,23 @@ impl<T: Scalar> Plan<T> {
     }
 }
 
+/// The partial gradients: slot 0 is `grads`, the others lie in the workspace.
+pub(crate) fn slots_of<T: Scalar>(
+    grads: *mut T,
+    base: *mut T,
+    (at, stride): (usize, usize),
+) -> impl Fn(usize) -> *mut T + Sync {
+    let (first, rest) = (Shared(grads), Shared(base.wrapping_add(at)));
+    move |s| if s == 0 { first.get() } else { rest.add((s - 1) * stride) }
+}
+
 /// A task's tile.
 fn arena<T: Scalar>(f: &FusedPlan, memory: Shared<T>, task: usize) -> Block<'_, T> {
     Block { base: memory.add(f.arenas.0 + task * f.arenas.1), store: &f.tile, row: 0 }
 }
 
 /// Rows `start..end`, which are inside.
-fn slice<T: Scalar>(m: MatRef<'_, T>, start: usize, end: usize) -> MatRef<'_, T> {
+pub(crate) fn slice<T: Scalar>(m: MatRef<'_, T>, start: usize, end: usize) -> MatRef<'_, T> {
     let at = m.as_ptr().wrapping_offset(start as isize * m.row_stride());
     // SAFETY: the rows are the matrix's own.
     unsafe { MatRef::from_raw_parts(at, end - start, m.ncols(), m.row_stride(), m.col_stride()) }

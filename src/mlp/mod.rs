@@ -4,6 +4,7 @@ mod calls;
 mod fused;
 mod layered;
 mod layout;
+mod narrow;
 mod plan;
 mod spec;
 mod workspace;

@@ -2,6 +2,7 @@
 
 use super::{
     layout::{PackedWeights, Store},
+    narrow::{self, NarrowStore},
     spec::Mlp,
     workspace::{Memory, Workspace},
 };
@@ -12,11 +13,11 @@ use crate::{
     engine::Engine,
     error::{Error, Result},
     isa::{IsaToken, isa},
-    memory::{Buffer, Regions},
+    memory::{Buffer, Regions, line},
     parallel::{Shared, available_threads, tasks_for},
 };
 use alloc::{format, string::String, vec::Vec};
-use nablas_kernels::cache;
+use nablas_kernels::{cache, gemm::narrow::LANES};
 
 /// What `forward` leaves in the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +101,21 @@ pub(crate) struct FusedPlan {
     pub(crate) kept: Option<(usize, Store)>,
 }
 
+/// The narrow path: the fused one with samples in the lanes.
+#[derive(Debug)]
+pub(crate) struct NarrowPlan {
+    pub(crate) tile_rows: usize,
+    pub(crate) store: NarrowStore,
+    /// Wᵀ of every layer.
+    pub(crate) transposed: Vec<usize>,
+    /// A task's tile, and from its start the sums in virtual lanes.
+    pub(crate) arenas: (usize, usize),
+    pub(crate) sums: usize,
+    pub(crate) slots: (usize, usize),
+    /// The whole batch's tiles, where they are kept.
+    pub(crate) kept: Option<(usize, usize)>,
+}
+
 /// The layered path: one product at a time over the whole batch.
 #[derive(Debug)]
 pub(crate) struct LayeredPlan {
@@ -113,6 +129,7 @@ pub(crate) struct LayeredPlan {
 #[derive(Debug)]
 pub(crate) enum Path {
     Fused(FusedPlan),
+    Narrow(NarrowPlan),
     Layered(LayeredPlan),
 }
 
@@ -148,8 +165,7 @@ fn max_slots(params: usize, batch: usize) -> usize {
     // A slot's gradient is folded once and its rows are summed `rows` times: the more parameters leave L1 and
     // L2, the more rows a slot must have for the fold to be lost in the noise.
     let least_rows = match params {
-        0..=16_384 => 16,
-        16_385..=65_536 => 64,
+        0..=65_536 => 64,
         _ => 192,
     };
     (batch / least_rows).clamp(1, MAX_SLOTS)
@@ -182,7 +198,9 @@ impl<T: Scalar> Plan<T> {
         let native = options.backend == BackendKind::Native;
         let fused = native && mlp.param_len() <= FUSED_PARAMS;
         let mut at = Regions::default();
-        let path = if fused {
+        let path = if fused && narrow::pays(mlp) {
+            Path::Narrow(Self::narrow(mlp, options, engine, &mut at))
+        } else if fused {
             Path::Fused(Self::fused(mlp, options, engine, &mut at))
         } else {
             Path::Layered(Self::layered(mlp, options, &ops, &mut at))
@@ -208,6 +226,22 @@ impl<T: Scalar> Plan<T> {
             (at.take::<T>(store.len), store)
         });
         FusedPlan { packed, tile_rows, tile, arenas, slots, kept }
+    }
+
+    fn narrow(mlp: &Mlp<T>, options: &PlanOptions, engine: Engine, at: &mut Regions) -> NarrowPlan {
+        let batch = options.max_batch;
+        // A tile's state takes a quarter of L2, the sums about as much; how tall it is leaves no trace in the bits.
+        let fit = cache::detect().l2 / 4 / NarrowStore::row_bytes(mlp).max(1);
+        let rows = (fit / 64 * 64).clamp(64, narrow::MAX_TILE_ROWS);
+        let tile_rows = rows.min(batch.clamp(1, rows).next_multiple_of(64));
+        let store = NarrowStore::new(mlp, tile_rows);
+        let transposed = narrow::transposed(mlp, at);
+        let sums = store.len.next_multiple_of(line::<T>());
+        let arenas = at.take_many::<T>(engine.threads, sums + LANES * mlp.param_len());
+        let slots = at.take_many::<T>(narrow::max_slots(batch) - 1, mlp.param_len());
+        let tiles = narrow::max_tiles(batch, tile_rows);
+        let kept = (options.keep == Keep::ForBackward).then(|| at.take_many::<T>(tiles, store.len));
+        NarrowPlan { tile_rows, store, transposed, arenas, sums, slots, kept }
     }
 
     fn layered(mlp: &Mlp<T>, options: &PlanOptions, ops: &Ops<T>, at: &mut Regions) -> LayeredPlan {
@@ -268,6 +302,7 @@ impl<T: Scalar> Plan<T> {
         // What is no product: weights are packed, partial gradients folded, column sums added.
         let rest = match &self.path {
             Path::Fused(_) => params.saturating_mul(slots(params, batch).0),
+            Path::Narrow(_) => params.saturating_mul(narrow::slots(batch).0),
             Path::Layered(_) => batch.saturating_mul(self.mlp.max_width()),
         };
         tasks_for(self.step_flop(batch).max(32.0 * rest as f64), self.engine.threads)
@@ -292,6 +327,13 @@ impl<T: Scalar> Plan<T> {
                  backward through all layers in cache, into {} partial gradients ({on})",
                 f.tile_rows,
                 slots(params, self.max_batch).0,
+            ),
+            Path::Narrow(n) => format!(
+                "narrow: {params} parameters in widths that would leave lanes empty, so samples lie in the lanes and \
+                 tiles of {} rows go forward and backward through all layers in cache, into {} partial gradients \
+                 ({on})",
+                n.tile_rows,
+                narrow::slots(self.max_batch).0,
             ),
             Path::Layered(_) if matches!(self.ops, Ops::Foreign(..)) => {
                 format!("layered: the backend {} multiplies layer by layer ({on})", self.ops.name())

@@ -138,7 +138,7 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Gemm<T, E> {
                     } else {
                         // A fused product has no α, and of rows that are not contiguous it makes rows that are.
                         // SAFETY: the block is part of the product that was vouched for.
-                        unsafe { vouched(isa, CopyRows { a, m: mc, k: kc, dst: a_scratch }) };
+                        unsafe { vouched(isa, CopyRows { a, m: mc, k: kc, dst: a_scratch, ld: kc }) };
                         Rows::Contiguous(a_scratch.cast_const(), kc as isize)
                     };
                     for p in 0..panels.count() {

@@ -6,8 +6,8 @@
 use super::{
     blocked::Gemm,
     epilogue::{
-        Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain, Save, Shape,
-        Start, Unit,
+        Bias, Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain, Save,
+        Shape, Start, Unit,
     },
     pack::Operand,
     panel::{Panel, Rows},
@@ -41,7 +41,7 @@ pub trait WithEpilogue<T: Real> {
 #[inline(always)]
 pub fn with_forward<T: Math>(
     act: Activation<T>,
-    bias: *const T,
+    bias: Bias<T>,
     (a, lda): (*mut T, usize),
     save: Save<T>,
     work: impl WithEpilogue<T>,
@@ -168,7 +168,7 @@ impl<T: Math> RawKernel for ForwardTile<T> {
         let Self { m, n, k, x, w, kc, whole, .. } = self;
         with_forward(
             self.act,
-            self.bias,
+            Bias::Columns(self.bias),
             self.a,
             self.save,
             ProductOn(Product { m, n, k, a: x, b: w, kc, whole }, isa),
@@ -344,7 +344,7 @@ impl<T: Math> RawKernel for ForwardGemm<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        with_forward(self.act, self.bias, self.a, self.save, GemmOn(self.gemm, isa));
+        with_forward(self.act, Bias::Columns(self.bias), self.a, self.save, GemmOn(self.gemm, isa));
     }
 }
 

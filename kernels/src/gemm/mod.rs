@@ -13,6 +13,7 @@
 pub mod blocked;
 pub mod dense;
 pub mod epilogue;
+pub mod narrow;
 pub mod pack;
 pub mod panel;
 pub mod shape;

@@ -1,6 +1,6 @@
 //! Packing: operands copied into the order in which the register tiles read them.
 
-use super::{panel::heights, shape::Panels};
+use super::{panel::Heights, shape::Panels};
 use crate::isa::{Lanes, RawKernel, Real};
 
 /// A matrix operand of any strides: element (i, j) at `ptr + i·rs + j·cs`.
@@ -104,7 +104,7 @@ impl<T: Real> RawKernel for PackRows<T> {
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, k, tall, alpha, dst, .. } = self;
-        heights(m, tall, |i, h| {
+        for (i, h) in Heights::new(m, tall) {
             let src = self.a.at(i, 0);
             let dst = dst.wrapping_add(i * k);
             // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
@@ -115,7 +115,7 @@ impl<T: Real> RawKernel for PackRows<T> {
                     transpose(isa, src, h, k, dst, h);
                 }
             }
-        });
+        }
         if alpha != T::ONE {
             // SAFETY: all m·k elements were just written.
             unsafe { scale(isa, dst, m * k, alpha) }
@@ -123,7 +123,7 @@ impl<T: Real> RawKernel for PackRows<T> {
     }
 }
 
-/// Copies a block into contiguous rows of k elements.
+/// Copies a block into rows of adjacent elements.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyRows<T> {
     /// The block.
@@ -132,8 +132,10 @@ pub struct CopyRows<T> {
     pub m: usize,
     /// Its columns.
     pub k: usize,
-    /// m · k elements.
+    /// Where its rows go.
     pub dst: *mut T,
+    /// From one of them to the next.
+    pub ld: usize,
 }
 
 impl<T: Real> RawKernel for CopyRows<T> {
@@ -142,7 +144,7 @@ impl<T: Real> RawKernel for CopyRows<T> {
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
-        unsafe { transpose(isa, self.a.t(), self.k, self.m, self.dst, self.k) }
+        unsafe { transpose(isa, self.a.t(), self.k, self.m, self.dst, self.ld) }
     }
 }
 
@@ -189,23 +191,34 @@ unsafe fn copy_rows<T: Real, I: Lanes<T>>(
 /// The source is readable over `rows` × `cols`; `dst` is writable at the elements named.
 #[inline(always)]
 unsafe fn transpose<T: Real, I: Lanes<T>>(
-    _isa: I,
+    isa: I,
     src: Operand<T>,
     rows: usize,
     cols: usize,
     dst: *mut T,
     width: usize,
 ) {
-    // Eight columns at a time, so that each source line is used while it is in L1.
+    // A block of as many columns as there are lanes, so that each source line is used while it is in L1.
     let mut c0 = 0;
     while c0 < cols {
-        let n = (cols - c0).min(8);
-        for r in 0..rows {
-            let s = src.at(r, c0);
-            for c in 0..n {
-                // SAFETY: (r, c0 + c) is inside the source and its image inside the destination.
-                unsafe { *dst.add((c0 + c) * width + r) = *s.ptr.offset(c as isize * s.cs) }
+        let n = (cols - c0).min(if I::LANES > 1 { I::LANES } else { 8 });
+        let mut r = 0;
+        while r < rows {
+            let (from, to) = (src.at(r, c0), dst.wrapping_add(c0 * width + r));
+            let h = (rows - r).min(I::LANES);
+            // SAFETY: the block lies in the source and its image in the destination.
+            unsafe {
+                if src.cs == 1 && n == I::LANES {
+                    isa.transpose(from.ptr, src.rs, h, to, width);
+                } else {
+                    for i in 0..h {
+                        for c in 0..n {
+                            *to.add(c * width + i) = *from.at(i, c).ptr;
+                        }
+                    }
+                }
             }
+            r += h;
         }
         c0 += n;
     }

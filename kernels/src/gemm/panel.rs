@@ -103,6 +103,15 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
             Rows::Adjacent(ptr, stride) => (ptr.wrapping_add(i), stride),
             Rows::Packed(ptr) => (ptr.wrapping_add(i * self.k), MR as isize),
         };
+        // The next tile's part of the output, which its chains start from or which its stores must own.
+        if i + 2 * MR <= self.m {
+            let next = out.wrapping_add((at.row + MR) * ld + at.col);
+            for r in 0..MR {
+                for v in 0..NV {
+                    isa.prefetch(next.wrapping_add(r * ld + v * I::LANES).cast());
+                }
+            }
+        }
         // SAFETY: the caller's promise, narrowed to this tile.
         unsafe {
             let acc = if self.first {
@@ -190,22 +199,40 @@ const fn afford(family: crate::isa::TileFamily, rows: usize, vectors: usize) -> 
         }
 }
 
-/// The heights of the tiles that `m` rows are cut into when the tallest has `tall`: what [`Panel`] does and
-/// what packing must follow.
-pub fn heights(m: usize, tall: usize, mut f: impl FnMut(usize, usize)) {
-    let mut i = 0;
-    for h in [tall, 8, 4, 2, 1] {
-        let used = match h {
-            8 => tall == 24 || tall == 8,
-            4 => tall >= 8,
-            _ => h <= tall,
+/// The tiles that `m` rows are cut into when the tallest has `tall`, as (first row, height): what [`Panel`] does
+/// and what packing must follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Heights {
+    row: usize,
+    m: usize,
+    tall: usize,
+}
+
+impl Heights {
+    /// The tiles of `m` rows.
+    #[inline(always)]
+    pub fn new(m: usize, tall: usize) -> Self {
+        Self { row: 0, m, tall }
+    }
+}
+
+// An iterator and not a visitor: a closure would be a function of its own, without the ISA's target features.
+impl Iterator for Heights {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let Self { row, m, tall } = *self;
+        let fits = |h: usize| row + h <= m;
+        let h = match m - row {
+            0 => return None,
+            _ if fits(tall) => tall,
+            _ if fits(8) && tall == 24 => 8,
+            _ if fits(4) && tall >= 8 => 4,
+            _ if fits(2) => 2,
+            _ => 1,
         };
-        if !used {
-            continue;
-        }
-        while i + h <= m {
-            f(i, h);
-            i += h;
-        }
+        self.row += h;
+        Some((row, h))
     }
 }

@@ -85,6 +85,76 @@ impl Isa for V3 {
         unsafe { self.avx._mm256_maskstore_pd(ptr, first64(n), cast(v)) }
     }
     #[inline(always)]
+    unsafe fn transpose_f32s(self, src: *const f32, lds: isize, rows: usize, dst: *mut f32, ldd: usize) {
+        let f = self.avx;
+        let mut r = [f._mm256_setzero_ps(); 8];
+        for i in 0..8 {
+            if i < rows {
+                // SAFETY: row i is readable for a vector.
+                r[i] = unsafe { f._mm256_loadu_ps(src.offset(i as isize * lds)) };
+            }
+        }
+        // Of each group of four rows, `r[4g + c]` gets columns c and 4 + c.
+        for g in (0..8).step_by(4) {
+            let a = f._mm256_castps_pd(f._mm256_unpacklo_ps(r[g], r[g + 1]));
+            let b = f._mm256_castps_pd(f._mm256_unpackhi_ps(r[g], r[g + 1]));
+            let c = f._mm256_castps_pd(f._mm256_unpacklo_ps(r[g + 2], r[g + 3]));
+            let d = f._mm256_castps_pd(f._mm256_unpackhi_ps(r[g + 2], r[g + 3]));
+            r[g] = f._mm256_castpd_ps(f._mm256_unpacklo_pd(a, c));
+            r[g + 1] = f._mm256_castpd_ps(f._mm256_unpackhi_pd(a, c));
+            r[g + 2] = f._mm256_castpd_ps(f._mm256_unpacklo_pd(b, d));
+            r[g + 3] = f._mm256_castpd_ps(f._mm256_unpackhi_pd(b, d));
+        }
+        // The groups' halves are put together.
+        for c in 0..4 {
+            let (a, b) = (r[c], r[4 + c]);
+            r[c] = f._mm256_permute2f128_ps::<0x20>(a, b);
+            r[4 + c] = f._mm256_permute2f128_ps::<0x31>(a, b);
+        }
+        for j in 0..8 {
+            // SAFETY: row j is writable for `rows` elements.
+            unsafe {
+                if rows == 8 {
+                    f._mm256_storeu_ps(dst.add(j * ldd), r[j]);
+                } else {
+                    self.store_partial_f32s(dst.add(j * ldd), cast(r[j]), rows);
+                }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose_f64s(self, src: *const f64, lds: isize, rows: usize, dst: *mut f64, ldd: usize) {
+        let f = self.avx;
+        let mut r = [f._mm256_setzero_pd(); 4];
+        for i in 0..4 {
+            if i < rows {
+                // SAFETY: row i is readable for a vector.
+                r[i] = unsafe { f._mm256_loadu_pd(src.offset(i as isize * lds)) };
+            }
+        }
+        // Of each pair of rows, `r[2g + c]` gets columns c and 2 + c.
+        for g in (0..4).step_by(2) {
+            let (a, b) = (r[g], r[g + 1]);
+            (r[g], r[g + 1]) = (f._mm256_unpacklo_pd(a, b), f._mm256_unpackhi_pd(a, b));
+        }
+        // The pairs' halves are put together.
+        for c in 0..2 {
+            let (a, b) = (r[c], r[2 + c]);
+            r[c] = f._mm256_permute2f128_pd::<0x20>(a, b);
+            r[2 + c] = f._mm256_permute2f128_pd::<0x31>(a, b);
+        }
+        for j in 0..4 {
+            // SAFETY: row j is writable for `rows` elements.
+            unsafe {
+                if rows == 4 {
+                    f._mm256_storeu_pd(dst.add(j * ldd), r[j]);
+                } else {
+                    self.store_partial_f64s(dst.add(j * ldd), cast(r[j]), rows);
+                }
+            }
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, ptr: *const u8) {
         // SAFETY: a prefetch never faults, whatever the address.
         unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(ptr.cast()) }

@@ -59,6 +59,74 @@ impl Isa for V4 {
         unsafe { self.avx512f._mm512_mask_storeu_pd(ptr, ((1u32 << n) - 1) as u8, cast(v)) }
     }
     #[inline(always)]
+    unsafe fn transpose_f32s(self, src: *const f32, lds: isize, rows: usize, dst: *mut f32, ldd: usize) {
+        let f = self.avx512f;
+        let mut r = [f._mm512_setzero_ps(); 16];
+        for i in 0..16 {
+            if i < rows {
+                // SAFETY: row i is readable for a vector.
+                r[i] = unsafe { f._mm512_loadu_ps(src.offset(i as isize * lds)) };
+            }
+        }
+        // Of each group of four rows, `r[4g + c]` gets columns c, 4 + c, 8 + c, 12 + c.
+        for g in (0..16).step_by(4) {
+            let a = f._mm512_castps_pd(f._mm512_unpacklo_ps(r[g], r[g + 1]));
+            let b = f._mm512_castps_pd(f._mm512_unpackhi_ps(r[g], r[g + 1]));
+            let c = f._mm512_castps_pd(f._mm512_unpacklo_ps(r[g + 2], r[g + 3]));
+            let d = f._mm512_castps_pd(f._mm512_unpackhi_ps(r[g + 2], r[g + 3]));
+            r[g] = f._mm512_castpd_ps(f._mm512_unpacklo_pd(a, c));
+            r[g + 1] = f._mm512_castpd_ps(f._mm512_unpackhi_pd(a, c));
+            r[g + 2] = f._mm512_castpd_ps(f._mm512_unpacklo_pd(b, d));
+            r[g + 3] = f._mm512_castpd_ps(f._mm512_unpackhi_pd(b, d));
+        }
+        // The groups' quarters are put together.
+        for c in 0..4 {
+            let even_x = f._mm512_shuffle_f32x4::<0x88>(r[c], r[4 + c]);
+            let odd_x = f._mm512_shuffle_f32x4::<0xdd>(r[c], r[4 + c]);
+            let even_y = f._mm512_shuffle_f32x4::<0x88>(r[8 + c], r[12 + c]);
+            let odd_y = f._mm512_shuffle_f32x4::<0xdd>(r[8 + c], r[12 + c]);
+            r[c] = f._mm512_shuffle_f32x4::<0x88>(even_x, even_y);
+            r[4 + c] = f._mm512_shuffle_f32x4::<0x88>(odd_x, odd_y);
+            r[8 + c] = f._mm512_shuffle_f32x4::<0xdd>(even_x, even_y);
+            r[12 + c] = f._mm512_shuffle_f32x4::<0xdd>(odd_x, odd_y);
+        }
+        for j in 0..16 {
+            // SAFETY: row j is writable for `rows` elements.
+            unsafe { self.store_partial_f32s(dst.add(j * ldd), cast(r[j]), rows) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose_f64s(self, src: *const f64, lds: isize, rows: usize, dst: *mut f64, ldd: usize) {
+        let f = self.avx512f;
+        let mut r = [f._mm512_setzero_pd(); 8];
+        for i in 0..8 {
+            if i < rows {
+                // SAFETY: row i is readable for a vector.
+                r[i] = unsafe { f._mm512_loadu_pd(src.offset(i as isize * lds)) };
+            }
+        }
+        // Of each pair of rows, `r[2g + c]` gets columns c, 2 + c, 4 + c, 6 + c.
+        for g in (0..8).step_by(2) {
+            let (a, b) = (r[g], r[g + 1]);
+            (r[g], r[g + 1]) = (f._mm512_unpacklo_pd(a, b), f._mm512_unpackhi_pd(a, b));
+        }
+        // The pairs' quarters are put together.
+        for c in 0..2 {
+            let even_x = f._mm512_shuffle_f64x2::<0x88>(r[c], r[2 + c]);
+            let odd_x = f._mm512_shuffle_f64x2::<0xdd>(r[c], r[2 + c]);
+            let even_y = f._mm512_shuffle_f64x2::<0x88>(r[4 + c], r[6 + c]);
+            let odd_y = f._mm512_shuffle_f64x2::<0xdd>(r[4 + c], r[6 + c]);
+            r[c] = f._mm512_shuffle_f64x2::<0x88>(even_x, even_y);
+            r[2 + c] = f._mm512_shuffle_f64x2::<0x88>(odd_x, odd_y);
+            r[4 + c] = f._mm512_shuffle_f64x2::<0xdd>(even_x, even_y);
+            r[6 + c] = f._mm512_shuffle_f64x2::<0xdd>(odd_x, odd_y);
+        }
+        for j in 0..8 {
+            // SAFETY: row j is writable for `rows` elements.
+            unsafe { self.store_partial_f64s(dst.add(j * ldd), cast(r[j]), rows) }
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, ptr: *const u8) {
         // SAFETY: a prefetch never faults, whatever the address.
         unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(ptr.cast()) }

@@ -141,8 +141,42 @@ pub trait Isa: pulp::Simd {
     /// `ptr` is writable for `n` elements; `n <= F64_LANES`.
     unsafe fn store_partial_f64s(self, ptr: *mut f64, v: Self::f64s, n: usize);
 
+    /// `dst[j·ldd + i] = src[i·lds + j]` for i < `rows`, j < `F32_LANES`.
+    ///
+    /// # Safety
+    /// `rows <= F32_LANES`; `src` is readable at `rows` rows of `F32_LANES` elements, `dst` writable at
+    /// `F32_LANES` rows of `rows` elements.
+    #[inline(always)]
+    unsafe fn transpose_f32s(self, src: *const f32, lds: isize, rows: usize, dst: *mut f32, ldd: usize) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { transpose(src, lds, rows, Self::F32_LANES, dst, ldd) }
+    }
+    /// `dst[j·ldd + i] = src[i·lds + j]` for i < `rows`, j < `F64_LANES`.
+    ///
+    /// # Safety
+    /// As for [`transpose_f32s`](Self::transpose_f32s), with `F64_LANES`.
+    #[inline(always)]
+    unsafe fn transpose_f64s(self, src: *const f64, lds: isize, rows: usize, dst: *mut f64, ldd: usize) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { transpose(src, lds, rows, Self::F64_LANES, dst, ldd) }
+    }
+
     /// Asks for the cache line of `ptr` to be brought to L1. Any address is allowed.
     fn prefetch(self, ptr: *const u8);
+}
+
+/// Transposes element by element: where an ISA has no better way.
+///
+/// # Safety
+/// `src` is readable over `rows` × `cols`, `dst` writable over `cols` × `rows`.
+#[inline(always)]
+unsafe fn transpose<T: Copy>(src: *const T, lds: isize, rows: usize, cols: usize, dst: *mut T, ldd: usize) {
+    for i in 0..rows {
+        for j in 0..cols {
+            // SAFETY: (i, j) is in the source, (j, i) in the destination.
+            unsafe { *dst.add(j * ldd + i) = *src.offset(i as isize * lds + j as isize) }
+        }
+    }
 }
 
 /// Runs a kernel as [`Isa::run`] does, and keeps it a function of its own. The optimiser would otherwise inline

@@ -182,11 +182,20 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for ActivateOn<T, I> {
     }
 }
 
+/// Where the chains of a forward product start.
+#[derive(Debug, Clone, Copy)]
+pub enum Bias<T> {
+    /// An element for every column; null for none.
+    Columns(*const T),
+    /// An element for every row: of a product that has features as rows.
+    Rows(*const T),
+}
+
 /// The forward epilogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward<T, S> {
-    /// The bias, `n` elements: where the chains start. Null for none.
-    pub bias: *const T,
+    /// The bias.
+    pub bias: Bias<T>,
     /// A, row-major.
     pub a: *mut T,
     /// Its leading dimension.
@@ -211,12 +220,22 @@ impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
         isa: I,
         at: At,
     ) -> Acc<T, I, MR, NV> {
-        if self.bias.is_null() {
-            return [[isa.zero(); NV]; MR];
+        match self.bias {
+            Bias::Columns(bias) if bias.is_null() => [[isa.zero(); NV]; MR],
+            Bias::Columns(bias) => {
+                // SAFETY: the bias has an element for every column of the tile.
+                let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, bias, 0, at) };
+                [row; MR]
+            }
+            Bias::Rows(bias) => {
+                let mut acc = [[isa.zero(); NV]; MR];
+                for i in 0..MR {
+                    // SAFETY: the bias has an element for every row of the tile.
+                    acc[i] = [isa.splat(unsafe { *bias.add(at.row + i) }); NV];
+                }
+                acc
+            }
         }
-        // SAFETY: the bias has an element for every column of the tile.
-        let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, self.bias, 0, at) };
-        [row; MR]
     }
 
     #[inline(always)]

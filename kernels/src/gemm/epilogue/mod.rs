@@ -7,7 +7,7 @@ mod forward;
 mod plain;
 mod vjp;
 
-pub use forward::{Forward, InRegisters, Outlined, Save, Shape};
+pub use forward::{Bias, Forward, InRegisters, Outlined, Save, Shape};
 pub use plain::{Plain, Start};
 pub use vjp::{Hadamard, InputVjp, Mask, Multiply, Unit};
 
@@ -68,8 +68,8 @@ pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     at: At,
 ) -> Acc<T, I, MR, NV> {
     let base = base.wrapping_add(at.row * ld + at.col);
-    let mut acc = [[isa.zero(); NV]; MR];
     if at.cols >= NV * I::LANES {
+        let mut acc = [[isa.zero(); NV]; MR];
         for i in 0..MR {
             for v in 0..NV {
                 // SAFETY: the tile's rows and columns are readable.
@@ -78,9 +78,11 @@ pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
         }
         return acc;
     }
-    let (from, to) = (Part { ptr: base.cast_mut(), ld }, acc.as_mut_ptr().cast::<T>());
+    // A variable of its own: one that has an address is kept in memory wherever it is used.
+    let mut edge = [[isa.zero(); NV]; MR];
+    let (from, to) = (Part { ptr: base.cast_mut(), ld }, edge.as_mut_ptr().cast::<T>());
     outline(isa, LoadEdge { from, to, rows: MR, cols: at.cols, width: NV * I::LANES });
-    acc
+    edge
 }
 
 /// Stores a tile to a row-major matrix; nothing beyond its columns is written.
@@ -105,7 +107,9 @@ pub unsafe fn store_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>
         }
         return;
     }
-    let from = acc.as_ptr().cast::<T>();
+    // A copy: as in `load_tile`.
+    let edge = acc;
+    let from = edge.as_ptr().cast::<T>();
     outline(
         isa,
         StoreEdge { from, to: Part { ptr: base, ld }, rows: MR, cols: at.cols, width: NV * I::LANES },

@@ -1,0 +1,367 @@
+//! The products of narrow layers, with samples in the lanes.
+//!
+//! A width that does not fill whole vectors wastes lanes and multiply-adds when features lie along them. Here
+//! matrices are *feature-major*: row f of Aᵀ has feature f of every sample of a tile, so that lanes hold samples
+//! and no width wastes any. Zᵀ = W·A_{l−1}ᵀ reads W where it lies, one scalar at a time.
+//!
+//! Each element of Zᵀ and δᵀ is the chain that it is in the row-major products: same bits. dW sums over samples,
+//! hence over lanes: [`LANES`] *virtual lanes* on every ISA and for both types, lane j summing the samples
+//! j, j + 16, j + 32, … of a slot in ascending order; [`FoldLanes`] adds the lanes by a fixed tree.
+
+use super::{
+    dense::{Derivative, WithEpilogue, with_forward, with_input_vjp},
+    epilogue::{Epilogue, Save},
+    pack::Operand,
+    panel::{Panel, Rows},
+    shape::Panels,
+};
+use crate::{
+    act::Activation,
+    isa::{LaneKernel, Lanes, RawKernel, Real, TileFamily, outline},
+    math::Math,
+};
+
+/// Virtual lanes: partial sums that dW has for every element.
+pub const LANES: usize = 16;
+
+/// Samples rounded up to whole virtual lanes.
+#[inline(always)]
+pub const fn whole_lanes(samples: usize) -> usize {
+    samples.next_multiple_of(LANES)
+}
+
+/// A feature-major matrix: feature f of sample s at `ptr + f·ld + s`. Rows have room for
+/// [`whole_lanes`] samples; what the lanes beyond the samples hold is kept at 0, so that sums may take them.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<T> {
+    /// Feature 0 of sample 0.
+    pub ptr: *mut T,
+    /// From a feature to the next.
+    pub ld: usize,
+}
+
+/// W·B, m × k times k × samples, on an ISA, waiting for its epilogue.
+struct ProductOn<T, I> {
+    m: usize,
+    k: usize,
+    samples: usize,
+    w: Operand<T>,
+    b: Features<T>,
+    isa: I,
+}
+
+impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
+    #[inline(always)]
+    fn with<E: Epilogue<T>>(self, epilogue: E) {
+        let Self { m, k, samples, w, b, isa } = self;
+        debug_assert_eq!(w.cs, 1);
+        let panels = Panels::new::<T, I>(whole_lanes(samples));
+        for p in 0..panels.count() {
+            let span = panels.get(p);
+            let panel = Panel {
+                m,
+                row0: 0,
+                k,
+                a: Rows::Contiguous(w.ptr, w.rs),
+                b: b.ptr.wrapping_add(span.col).cast_const(),
+                ldb: b.ld,
+                span,
+                tile_rows: 0,
+                first: true,
+                last: true,
+                epilogue,
+            };
+            // SAFETY: whoever built the operation vouches for its operands over m, k and whole lanes.
+            unsafe { panel.run(isa) }
+        }
+    }
+}
+
+/// Clears the lanes beyond the samples of `m` features.
+///
+/// # Safety
+/// Each feature's row is writable up to whole lanes.
+#[inline(always)]
+pub unsafe fn clear_tail<T: Real>(x: Features<T>, m: usize, samples: usize) {
+    for f in 0..m {
+        for s in samples..whole_lanes(samples) {
+            // SAFETY: the caller's promise.
+            unsafe { *x.ptr.add(f * x.ld + s) = T::ZERO }
+        }
+    }
+}
+
+/// Aᵀ ← g(W·A_{l−1}ᵀ + b): A_l of a tile, feature-major, saving what the backward needs.
+#[derive(Debug, Clone, Copy)]
+pub struct NarrowForward<T> {
+    /// n_l.
+    pub m: usize,
+    /// n_{l−1}.
+    pub k: usize,
+    /// Samples of the tile.
+    pub samples: usize,
+    /// W, m × k, with contiguous rows.
+    pub w: Operand<T>,
+    /// A_{l−1}.
+    pub x: Features<T>,
+    /// b, m elements.
+    pub bias: *const T,
+    /// A_l.
+    pub a: Features<T>,
+    /// Where the saved state goes: feature-major, too.
+    pub save: Save<T>,
+    /// g.
+    pub act: Activation<T>,
+}
+
+impl<T: Math> RawKernel for NarrowForward<T> {
+    type Elem = T;
+    #[inline(always)]
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
+        let Self { m, k, samples, w, x, a, .. } = self;
+        let product = ProductOn { m, k, samples, w, b: x, isa };
+        with_forward(self.act, super::epilogue::Bias::Rows(self.bias), (a.ptr, a.ld), self.save, product);
+        // SAFETY: whoever built the operation vouches for A.
+        unsafe { clear_tail(a, m, samples) }
+    }
+}
+
+/// δ'ᵀ ← (Wᵀ·δᵀ) ⊙ g'ᵀ of a tile, feature-major.
+#[derive(Debug, Clone, Copy)]
+pub struct NarrowInputVjp<T> {
+    /// n_{l−1}.
+    pub m: usize,
+    /// n_l.
+    pub k: usize,
+    /// Samples of the tile.
+    pub samples: usize,
+    /// Wᵀ, m × k, with contiguous rows.
+    pub wt: Operand<T>,
+    /// δ.
+    pub delta: Features<T>,
+    /// g' of the layer below, feature-major.
+    pub derivative: Derivative<T>,
+    /// δ'.
+    pub out: Features<T>,
+}
+
+impl<T: Math> RawKernel for NarrowInputVjp<T> {
+    type Elem = T;
+    #[inline(always)]
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
+        let Self { m, k, samples, wt, delta, out, .. } = self;
+        let product = ProductOn { m, k, samples, w: wt, b: delta, isa };
+        with_input_vjp(self.derivative, (out.ptr, out.ld), core::ptr::null_mut(), product);
+        // SAFETY: whoever built the operation vouches for δ'.
+        unsafe { clear_tail(out, m, samples) }
+    }
+}
+
+/// dW ← (dW +) δᵀ·A and db ← (db +) Σ δ over a tile, in virtual lanes.
+#[derive(Debug, Clone, Copy)]
+pub struct NarrowWeightVjp<T> {
+    /// n_l.
+    pub m: usize,
+    /// n_{l−1}.
+    pub n: usize,
+    /// Samples of the tile.
+    pub samples: usize,
+    /// δ.
+    pub delta: Features<T>,
+    /// A_{l−1}.
+    pub a: Features<T>,
+    /// dW, m × n, [`LANES`] elements each.
+    pub dw: *mut T,
+    /// db, m times [`LANES`] elements.
+    pub db: *mut T,
+    /// Start from zero instead of dW and db.
+    pub fresh: bool,
+}
+
+impl<T: Math> RawKernel for NarrowWeightVjp<T> {
+    type Elem = T;
+    #[inline(always)]
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
+        // A vector at a time of the virtual lanes: one with 16 lanes, two with eight.
+        for lane in (0..LANES).step_by(I::LANES) {
+            let pass = Pass { op: self, lane };
+            let mut o = 0;
+            // SAFETY: whoever built the operation vouches for its operands; features o .. o + MR are below m.
+            unsafe {
+                if const { matches!(I::TILES, TileFamily::Regs32) } {
+                    while o + 4 <= self.m {
+                        pass.features::<I, 4>(isa, o);
+                        o += 4;
+                    }
+                }
+                while o + 2 <= self.m {
+                    pass.features::<I, 2>(isa, o);
+                    o += 2;
+                }
+                while o < self.m {
+                    pass.features::<I, 1>(isa, o);
+                    o += 1;
+                }
+            }
+        }
+    }
+}
+
+/// The part of a [`NarrowWeightVjp`] that one vector of the virtual lanes has.
+#[derive(Clone, Copy)]
+struct Pass<T> {
+    op: NarrowWeightVjp<T>,
+    lane: usize,
+}
+
+impl<T: Math> Pass<T> {
+    /// Rows o .. o + MR of dW and db.
+    ///
+    /// # Safety
+    /// As for [`NarrowWeightVjp`]; the rows are below m.
+    #[inline(always)]
+    unsafe fn features<I: Lanes<T>, const MR: usize>(self, isa: I, o: usize) {
+        let (n, mut i) = (self.op.n, 0);
+        // SAFETY: the caller's promise; columns i .. i + NR are below n.
+        unsafe {
+            while i + 4 <= n {
+                outline(isa, WeightTile::<T, MR, 4> { pass: self, o, i });
+                i += 4;
+            }
+            while i + 2 <= n {
+                outline(isa, WeightTile::<T, MR, 2> { pass: self, o, i });
+                i += 2;
+            }
+            while i < n {
+                outline(isa, WeightTile::<T, MR, 1> { pass: self, o, i });
+                i += 1;
+            }
+            self.sums::<I, MR>(isa, o);
+        }
+    }
+
+    /// db of features o .. o + MR.
+    ///
+    /// # Safety
+    /// As for [`features`](Self::features).
+    #[inline(always)]
+    unsafe fn sums<I: Lanes<T>, const MR: usize>(self, isa: I, o: usize) {
+        let Self { op, lane } = self;
+        let db = op.db.wrapping_add(o * LANES + lane);
+        let delta = op.delta.ptr.wrapping_add(o * op.delta.ld + lane);
+        let mut acc = [isa.zero(); MR];
+        // SAFETY: the caller's promise: features o .. o + MR, samples in whole lanes.
+        unsafe {
+            if !op.fresh {
+                for r in 0..MR {
+                    acc[r] = isa.load(db.add(r * LANES));
+                }
+            }
+            let mut s = 0;
+            while s < op.samples {
+                for r in 0..MR {
+                    acc[r] = isa.add(acc[r], isa.load(delta.add(r * op.delta.ld + s)));
+                }
+                s += LANES;
+            }
+            for r in 0..MR {
+                isa.store(db.add(r * LANES), acc[r]);
+            }
+        }
+    }
+}
+
+/// MR × NR elements of dW, a vector of virtual lanes each: the register tile of [`NarrowWeightVjp`].
+struct WeightTile<T, const MR: usize, const NR: usize> {
+    pass: Pass<T>,
+    o: usize,
+    i: usize,
+}
+
+impl<T: Math, const MR: usize, const NR: usize> LaneKernel for WeightTile<T, MR, NR> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let Self { pass: Pass { op, lane }, o, i } = self;
+        let dw = op.dw.wrapping_add((o * op.n + i) * LANES + lane);
+        let mut d = op.delta.ptr.wrapping_add(o * op.delta.ld + lane).cast_const();
+        let mut a = op.a.ptr.wrapping_add(i * op.a.ld + lane).cast_const();
+        let mut acc = [[isa.zero(); NR]; MR];
+        // SAFETY: whoever built the operation vouches for its operands; rows o .. o + MR are below m, columns
+        // i .. i + NR below n, and both matrices have whole lanes.
+        unsafe {
+            if !op.fresh {
+                for r in 0..MR {
+                    for c in 0..NR {
+                        acc[r][c] = isa.load(dw.add((r * op.n + c) * LANES));
+                    }
+                }
+            }
+            for _ in 0..op.samples.div_ceil(LANES) {
+                let mut row = [isa.zero(); NR];
+                for c in 0..NR {
+                    row[c] = isa.load(a.add(c * op.a.ld));
+                }
+                for r in 0..MR {
+                    let x = isa.load(d.add(r * op.delta.ld));
+                    for c in 0..NR {
+                        acc[r][c] = isa.fma(x, row[c], acc[r][c]);
+                    }
+                }
+                (a, d) = (a.wrapping_add(LANES), d.wrapping_add(LANES));
+            }
+            for r in 0..MR {
+                for c in 0..NR {
+                    isa.store(dw.add((r * op.n + c) * LANES), acc[r][c]);
+                }
+            }
+        }
+    }
+}
+
+/// out_p ← the sum of the virtual lanes of element p: lanes j and j + 8 first, then j and j + 4, 2, 1.
+#[derive(Debug, Clone, Copy)]
+pub struct FoldLanes<T> {
+    /// `count` times [`LANES`] elements.
+    pub lanes: *const T,
+    /// `count` elements.
+    pub out: *mut T,
+    /// How many.
+    pub count: usize,
+}
+
+impl<T: Real> RawKernel for FoldLanes<T> {
+    type Elem = T;
+    #[inline(always)]
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
+        // Transposed, a virtual lane of LANES elements is a vector.
+        let mut turned = [T::ZERO; LANES * LANES];
+        let turned = turned.as_mut_ptr();
+        let mut p = 0;
+        while p < self.count {
+            let n = (self.count - p).min(I::LANES);
+            // SAFETY: whoever built the operation vouches for `count` elements; a transposed block is
+            // LANES × I::LANES elements.
+            unsafe {
+                for lane in (0..LANES).step_by(I::LANES) {
+                    let from = self.lanes.add(p * LANES + lane);
+                    isa.transpose(from, LANES as isize, n, turned.add(lane * I::LANES), I::LANES);
+                }
+                let mut sums = [isa.zero(); LANES];
+                for j in 0..LANES {
+                    sums[j] = isa.load(turned.add(j * I::LANES));
+                }
+                let mut half = LANES / 2;
+                while half > 0 {
+                    for j in 0..half {
+                        sums[j] = isa.add(sums[j], sums[j + half]);
+                    }
+                    half /= 2;
+                }
+                isa.store_partial(self.out.add(p), sums[0], n);
+            }
+            p += n;
+        }
+    }
+}
