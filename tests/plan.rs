@@ -133,3 +133,50 @@ fn gradients_match_the_oracle_on_every_isa_and_backend() {
         }
     }
 }
+
+/// A workspace over memory from elsewhere serves as one of the plan's own, and its kept state outlives it.
+#[test]
+fn workspaces_may_lie_in_the_callers_memory() {
+    #[derive(Clone, Copy)]
+    #[repr(C, align(64))]
+    struct Line([f64; 8]);
+
+    let mlp = Mlp::builder(5).layer(7, Activation::Tanh).layer(3, Activation::Relu).build().unwrap();
+    let batch = 40;
+    let plan = Plan::new(&mlp, &PlanOptions::new(batch).threads(1)).unwrap();
+    assert_eq!(plan.tasks(batch), 1);
+    let mut numbers = Numbers(9);
+    let mut draw = |n: usize| (0..n).map(|_| numbers.next()).collect::<Vec<f64>>();
+    let (params, x, dy) = (draw(mlp.param_len()), draw(batch * 5), draw(batch * 3));
+    let (x, dy) = (MatRef::new(&x, batch, 5).unwrap(), MatRef::new(&dy, batch, 3).unwrap());
+    let pass = |forward: &mut dyn FnMut(MatMut<'_, f64>), backward: &mut dyn FnMut(&mut [f64])| {
+        let (mut y, mut grads) = (vec![0.0; batch * 3], vec![0.0; mlp.param_len()]);
+        forward(MatMut::new(&mut y, batch, 3).unwrap());
+        backward(&mut grads);
+        (y, grads)
+    };
+
+    let ws = std::cell::RefCell::new(plan.workspace().unwrap());
+    let own = pass(&mut |y| plan.forward(&params, x, y, &mut ws.borrow_mut()).unwrap(), &mut |g| {
+        plan.backward(&params, x, dy, g, None, &mut ws.borrow_mut()).unwrap()
+    });
+    // What the memory held before leaves no trace.
+    let mut lines = vec![Line([f64::NAN; 8]); plan.workspace_bytes().div_ceil(64)];
+    let memory = lines.as_mut_ptr().cast::<f64>();
+    let kept = std::cell::Cell::new(None);
+    let lent = pass(
+        &mut |y| {
+            // SAFETY: the memory is as long as the plan says, on a cache line, and used by one workspace at a time.
+            let mut ws = unsafe { plan.workspace_at(memory, None) };
+            plan.forward(&params, x, y, &mut ws).unwrap();
+            kept.set(ws.kept());
+        },
+        &mut |g| {
+            // SAFETY: as above; the memory is as the forward pass left it.
+            let mut ws = unsafe { plan.workspace_at(memory, kept.get()) };
+            plan.backward(&params, x, dy, g, None, &mut ws).unwrap();
+        },
+    );
+    assert_eq!(kept.get(), Some(batch));
+    assert_eq!(own, lent);
+}

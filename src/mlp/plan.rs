@@ -4,7 +4,7 @@ use super::{
     layout::{PackedWeights, Store},
     narrow::{self, NarrowStore},
     spec::Mlp,
-    workspace::Workspace,
+    workspace::{Memory, Workspace},
 };
 use crate::{
     Scalar,
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     isa::{IsaToken, isa},
     memory::{Buffer, Regions, line},
-    parallel::available_threads,
+    parallel::{Shared, available_threads, tasks_for},
 };
 use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{cache, gemm::narrow::LANES};
@@ -261,10 +261,22 @@ impl<T: Scalar> Plan<T> {
     /// # Errors
     /// [`Error::Overflow`] if the memory cannot be had.
     pub fn workspace(&self) -> Result<Workspace<T>> {
-        Ok(Workspace { buffer: Buffer::zeroed("a workspace", self.len)?, kept: None, mark: self.mark })
+        let memory = Memory::Own(Buffer::zeroed("a workspace", self.len)?);
+        Ok(Workspace { memory, kept: None, mark: self.mark })
     }
 
-    /// Bytes that [`workspace`](Self::workspace) allocates.
+    /// A workspace for this plan over memory that the caller vouches for: [`workspace_bytes`](Self::workspace_bytes)
+    /// bytes from `memory` on, which starts a cache line (64 bytes). `kept` is `None`, or what
+    /// [`Workspace::kept`] of the last workspace over the same memory said after its last call.
+    ///
+    /// # Safety
+    /// The memory is initialised, readable and writable, and nothing else accesses it, as long as the workspace lives. A
+    /// `kept` other than `None` is of this very plan, and the memory has not been written since.
+    pub unsafe fn workspace_at(&self, memory: *mut T, kept: Option<usize>) -> Workspace<T> {
+        Workspace { memory: Memory::Lent(Shared(memory), self.len), kept, mark: self.mark }
+    }
+
+    /// Bytes that [`workspace`](Self::workspace) allocates, and that [`workspace_at`](Self::workspace_at) takes.
     pub fn workspace_bytes(&self) -> usize {
         self.len.saturating_mul(size_of::<T>())
     }
@@ -282,6 +294,18 @@ impl<T: Scalar> Plan<T> {
     /// Threads at most.
     pub fn threads(&self) -> usize {
         self.engine.threads
+    }
+
+    /// Tasks that no call over `batch` rows exceeds: where it is 1, calls stay on the calling thread.
+    pub fn tasks(&self, batch: usize) -> usize {
+        let params = self.mlp.param_len();
+        // What is no product: weights are packed, partial gradients folded, column sums added.
+        let rest = match &self.path {
+            Path::Fused(_) => params.saturating_mul(slots(params, batch).0),
+            Path::Narrow(_) => params.saturating_mul(narrow::slots(batch).0),
+            Path::Layered(_) => batch.saturating_mul(self.mlp.max_width()),
+        };
+        tasks_for(self.step_flop(batch).max(32.0 * rest as f64), self.engine.threads)
     }
 
     /// FLOP of the products of a step of `batch` rows: forward, dW of every layer, δ of all but the first.

@@ -4,12 +4,22 @@ use crate::{
     Scalar,
     error::{Error, Result},
     memory::Buffer,
+    parallel::Shared,
 };
 
+/// Where a workspace lies.
+pub(crate) enum Memory<T> {
+    /// In memory of its own.
+    Own(Buffer<T>),
+    /// In memory that the maker of the workspace vouched for: where, and how many elements.
+    Lent(Shared<T>, usize),
+}
+
 /// A plan's memory, the caller's to keep between calls: one call at a time uses it. Made by
-/// [`Plan::workspace`](super::Plan::workspace).
+/// [`Plan::workspace`](super::Plan::workspace), or over memory from elsewhere by
+/// [`Plan::workspace_at`](super::Plan::workspace_at).
 pub struct Workspace<T> {
-    pub(crate) buffer: Buffer<T>,
+    pub(crate) memory: Memory<T>,
     /// Rows of the batch whose forward state is kept.
     pub(crate) kept: Option<usize>,
     /// The plan's mark.
@@ -19,13 +29,28 @@ pub struct Workspace<T> {
 impl<T: Scalar> Workspace<T> {
     /// Bytes it has.
     pub fn bytes(&self) -> usize {
-        self.buffer.len() * size_of::<T>()
+        self.len() * size_of::<T>()
+    }
+
+    /// Rows of the forward pass whose state it keeps, if it keeps one.
+    pub fn kept(&self) -> Option<usize> {
+        self.kept
+    }
+
+    fn len(&self) -> usize {
+        match &self.memory {
+            Memory::Own(buffer) => buffer.len(),
+            Memory::Lent(_, len) => *len,
+        }
     }
 
     /// The memory, if it was made for a plan of `len` elements with this mark.
     pub(crate) fn check(&mut self, len: usize, mark: u64) -> Result<*mut T> {
-        if self.buffer.len() == len && self.mark == mark {
-            return Ok(self.buffer.as_mut_ptr());
+        if self.len() == len && self.mark == mark {
+            return Ok(match &mut self.memory {
+                Memory::Own(buffer) => buffer.as_mut_ptr(),
+                Memory::Lent(at, _) => at.get(),
+            });
         }
         Err(Error::Workspace { expected: len.saturating_mul(size_of::<T>()), got: self.bytes() })
     }

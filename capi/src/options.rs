@@ -1,0 +1,336 @@
+//! Options of a call, and the numbers that stand for names.
+
+use crate::{
+    elem::Elem,
+    status::{Result, fail, nablas_status as Status},
+    threads,
+};
+use nablas::{Activation, Error, Init, IsaToken, Keep, Loss, LossKind, Reduction};
+
+/// Options of a call or plan; NULL stands for the defaults. Start from `NABLAS_OPTIONS_INIT`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct nablas_options {
+    /// `sizeof(nablas_options)`: which fields the caller knows.
+    pub size: usize,
+    /// Threads at most, the calling one alone if 1; 0 for `nablas_get_num_threads()`. Results are the same to the bit.
+    pub threads: usize,
+    /// One of `nablas_isa`. Results are the same to the bit.
+    pub isa: i32,
+}
+
+/// Instruction sets.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_isa {
+    /// What `NABLAS_ISA` pins, or else the widest of this machine.
+    Default = 0,
+    /// Plain code.
+    Scalar = 1,
+    /// Arm, 128 bits.
+    Neon = 2,
+    /// x86-64-v3, 256 bits.
+    Avx2 = 3,
+    /// x86-64-v4, 512 bits.
+    Avx512 = 4,
+}
+
+/// Activations. Those with a parameter say which; the others ignore it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_activation {
+    /// z
+    Identity = 0,
+    /// max(z, 0); g'(0) = 0
+    Relu = 1,
+    /// z for z > 0, α·z otherwise; parameter α
+    LeakyRelu = 2,
+    /// min(max(z, 0), c); parameter c > 0
+    ClippedRelu = 3,
+    /// z for z > 0, α·(eᶻ − 1) otherwise; parameter α
+    Elu = 4,
+    /// λ·ELU(α) with the constants of Klambauer et al. 2017
+    Selu = 5,
+    /// 1/(1 + e⁻ᶻ)
+    Sigmoid = 6,
+    /// tanh z
+    Tanh = 7,
+    /// ln(1 + eᶻ)
+    Softplus = 8,
+    /// z·sigmoid(z)
+    Silu = 9,
+    /// z·Φ(z), by erf
+    Gelu = 10,
+    /// ½z·(1 + tanh(√(2/π)·(z + 0.044715·z³)))
+    GeluTanh = 11,
+    /// z·tanh(softplus z)
+    Mish = 12,
+    /// z·min(max(z + 3, 0), 6)/6
+    HardSwish = 13,
+    /// eᶻ
+    Exp = 14,
+    /// sin(ω·z); parameter ω
+    Sin = 15,
+}
+
+/// What an activation saves in a forward call for the backward calls.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_saved {
+    /// Nothing.
+    Nothing = 0,
+    /// One bit an element: `nablas_mask_bytes(rows, columns)` bytes.
+    Mask = 1,
+    /// The derivative, a matrix as large as the output.
+    Derivative = 2,
+    /// Nothing besides the output, which the backward call reads.
+    Output = 3,
+}
+
+/// Losses, of outputs y and targets t.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_loss {
+    /// (y − t)²
+    Mse = 0,
+    /// |y − t|
+    L1 = 1,
+    /// ½r² for |r| ≤ δ, δ·(|r| − ½δ) beyond, r = y − t; parameter δ > 0
+    Huber = 2,
+    /// Binary cross-entropy of logits y, t in [0, 1]
+    BceWithLogits = 3,
+    /// −Σ t·ln softmax(y), a row: t are probabilities or a class
+    SoftmaxCrossEntropy = 4,
+}
+
+/// How the losses of the elements or rows become one.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_reduction {
+    /// Their sum.
+    Sum = 0,
+    /// Their mean: over all elements, or for the softmax cross-entropy over the rows.
+    Mean = 1,
+}
+
+/// What a forward call of a plan leaves in the workspace.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_keep {
+    /// What the backward call needs, of every row of the batch.
+    ForBackward = 0,
+    /// Nothing: gradients come from `vjp` and `value_and_grad`. The workspace is smaller.
+    Nothing = 1,
+}
+
+/// Initial parameters.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_init {
+    /// He et al. 2015, normal.
+    HeNormal = 0,
+    /// He et al. 2015, uniform.
+    HeUniform = 1,
+    /// Glorot, Bengio 2010, normal.
+    XavierNormal = 2,
+    /// Glorot, Bengio 2010, uniform.
+    XavierUniform = 3,
+    /// Sitzmann et al. 2020; parameter ω, that of the activation.
+    Siren = 4,
+}
+
+/// Whether a matrix is transposed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum nablas_transpose {
+    /// As it is.
+    No = 0,
+    /// Transposed.
+    Yes = 1,
+}
+
+/// What a call runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) isa: IsaToken,
+    pub(crate) threads: usize,
+}
+
+/// A number that names nothing.
+fn unknown<T>(what: &str, got: i32) -> Result<T> {
+    fail(Status::Unknown, format_args!("{what}: {got} is none of its constants"))
+}
+
+/// The name of an instruction set, none for the default.
+pub(crate) fn isa_name(isa: i32) -> Result<Option<&'static str>> {
+    Ok(match isa {
+        i if i == nablas_isa::Default as i32 => None,
+        i if i == nablas_isa::Scalar as i32 => Some("scalar"),
+        i if i == nablas_isa::Neon as i32 => Some("neon"),
+        i if i == nablas_isa::Avx2 as i32 => Some("avx2"),
+        i if i == nablas_isa::Avx512 as i32 => Some("avx512"),
+        _ => return unknown("nablas_isa", isa),
+    })
+}
+
+/// What options ask for.
+///
+/// # Safety
+/// `options` is NULL or points to options.
+pub(crate) unsafe fn setup(options: *const nablas_options) -> Result<Setup> {
+    let (mut threads, mut isa) = (0, nablas_isa::Default as i32);
+    if !options.is_null() {
+        if !options.is_aligned() {
+            return fail(Status::Alignment, "the options: a misaligned address");
+        }
+        // SAFETY: the caller's promise.
+        let given = unsafe { *options };
+        let expected = size_of::<nablas_options>();
+        if given.size != expected {
+            let got = given.size;
+            return fail(
+                Status::Parameter,
+                format_args!("the options' size: expected {expected}, got {got}"),
+            );
+        }
+        (threads, isa) = (given.threads, given.isa);
+    }
+    let isa = match isa_name(isa)? {
+        Some(name) => IsaToken::pin(name).map_err(Error::from)?,
+        None => nablas::isa()?,
+    };
+    let threads = if threads == 0 { threads::default()? } else { threads::check(threads)? };
+    Ok(Setup { isa, threads })
+}
+
+/// An activation by number and parameter.
+pub(crate) fn activation<T: Elem>(kind: i32, p: T) -> Result<Activation<T>> {
+    let all = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::LeakyRelu(p),
+        Activation::ClippedRelu(p),
+        Activation::Elu(p),
+        Activation::Selu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Softplus,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Mish,
+        Activation::HardSwish,
+        Activation::Exp,
+        Activation::Sin(p),
+    ];
+    let found = usize::try_from(kind).ok().and_then(|i| all.get(i)).copied();
+    found.map_or_else(|| unknown("nablas_activation", kind), Ok)
+}
+
+/// The parameter that an activation has if none is given.
+pub(crate) fn usual_parameter(kind: i32) -> f64 {
+    match kind {
+        k if k == nablas_activation::LeakyRelu as i32 => 0.01,
+        k if k == nablas_activation::ClippedRelu as i32 => 6.0,
+        _ => 1.0,
+    }
+}
+
+/// A loss by numbers.
+pub(crate) fn loss<T: Elem>(kind: i32, parameter: T, reduction: i32) -> Result<Loss<T>> {
+    let all = [
+        LossKind::Mse,
+        LossKind::L1,
+        LossKind::Huber(parameter),
+        LossKind::BceWithLogits,
+        LossKind::SoftmaxCrossEntropy,
+    ];
+    let found = usize::try_from(kind).ok().and_then(|i| all.get(i)).copied();
+    let kind = found.map_or_else(|| unknown("nablas_loss", kind), Ok)?;
+    let reduction = match reduction {
+        r if r == nablas_reduction::Sum as i32 => Reduction::Sum,
+        r if r == nablas_reduction::Mean as i32 => Reduction::Mean,
+        _ => return unknown("nablas_reduction", reduction),
+    };
+    Ok(Loss::new(kind, reduction))
+}
+
+/// What to keep, by number.
+pub(crate) fn keep(keep: i32) -> Result<Keep> {
+    match keep {
+        k if k == nablas_keep::ForBackward as i32 => Ok(Keep::ForBackward),
+        k if k == nablas_keep::Nothing as i32 => Ok(Keep::Nothing),
+        _ => unknown("nablas_keep", keep),
+    }
+}
+
+/// An initialiser by number.
+pub(crate) fn init(kind: i32, omega: f64) -> Result<Init> {
+    let all =
+        [Init::HeNormal, Init::HeUniform, Init::XavierNormal, Init::XavierUniform, Init::Siren { omega }];
+    let found = usize::try_from(kind).ok().and_then(|i| all.into_iter().nth(i));
+    found.map_or_else(|| unknown("nablas_init", kind), Ok)
+}
+
+/// Whether a matrix is transposed, by number.
+pub(crate) fn transposed(transpose: i32) -> Result<bool> {
+    match transpose {
+        t if t == nablas_transpose::No as i32 => Ok(false),
+        t if t == nablas_transpose::Yes as i32 => Ok(true),
+        _ => unknown("nablas_transpose", transpose),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The arrays above are indexed by the constants.
+    #[test]
+    fn constants_name_what_they_say() {
+        let name = |kind: nablas_activation| {
+            activation(kind as i32, 1.0f32).map(|a| a.name().to_owned()).unwrap_or_default()
+        };
+        use nablas_activation as A;
+        let kinds = [
+            (A::Identity, "identity"),
+            (A::Relu, "relu"),
+            (A::LeakyRelu, "leaky_relu"),
+            (A::ClippedRelu, "clipped_relu"),
+            (A::Elu, "elu"),
+            (A::Selu, "selu"),
+            (A::Sigmoid, "sigmoid"),
+            (A::Tanh, "tanh"),
+            (A::Softplus, "softplus"),
+            (A::Silu, "silu"),
+            (A::Gelu, "gelu"),
+            (A::GeluTanh, "gelu_tanh"),
+            (A::Mish, "mish"),
+            (A::HardSwish, "hard_swish"),
+            (A::Exp, "exp"),
+            (A::Sin, "sin"),
+        ];
+        for (kind, expected) in kinds {
+            assert_eq!(name(kind), expected);
+            let usual: Activation<f64> = expected.parse().unwrap();
+            if let Some(p) = usual.parameter() {
+                assert_eq!(p, usual_parameter(kind as i32), "{expected}");
+            }
+        }
+        use nablas_loss as L;
+        let losses = [
+            (L::Mse, "mse"),
+            (L::L1, "l1"),
+            (L::Huber, "huber"),
+            (L::BceWithLogits, "bce_with_logits"),
+            (L::SoftmaxCrossEntropy, "softmax_cross_entropy"),
+        ];
+        for (kind, expected) in losses {
+            assert_eq!(loss(kind as i32, 1.0f64, 0).map(|l| l.kind.name()).unwrap_or_default(), expected);
+        }
+        assert!(activation(16, 1.0f32).is_err() && activation(-1, 1.0f32).is_err());
+        assert!(loss(5, 1.0f32, 0).is_err() && loss(0, 1.0f32, 2).is_err());
+        assert!(matches!(init(nablas_init::XavierUniform as i32, 1.0), Ok(Init::XavierUniform)));
+        assert!(matches!(init(nablas_init::Siren as i32, 2.0), Ok(Init::Siren { omega: 2.0 })));
+    }
+}

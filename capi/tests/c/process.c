@@ -1,0 +1,148 @@
+/*
+ * What only a C program shows: calls from several threads at once, after a fork, and in a process whose pool a fork
+ * left behind. Every result must have the bits of one thread's.
+ */
+#include <nablas.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { BATCH = 4000, INPUTS = 64, HIDDEN = 96, OUTPUTS = 10, THREADS = 6 };
+
+#define CHECK(call)                                                                                                    \
+  do {                                                                                                                 \
+    nablas_status status_ = (call);                                                                                    \
+    if (status_ != NABLAS_STATUS_OK) {                                                                                 \
+      fprintf(stderr, "%d: %s: %s\n", __LINE__, nablas_status_name(status_), nablas_last_error());                     \
+      abort();                                                                                                         \
+    }                                                                                                                  \
+  } while (0)
+
+#define EXPECT(condition)                                                                                              \
+  do {                                                                                                                 \
+    if (!(condition)) {                                                                                                \
+      fprintf(stderr, "%d: not so: %s\n", __LINE__, #condition);                                                       \
+      abort();                                                                                                         \
+    }                                                                                                                  \
+  } while (0)
+
+static float x[BATCH * INPUTS], w[HIDDEN * INPUTS];
+static uint32_t classes[BATCH];
+static nablas_smlp *mlp;
+static size_t length;
+static float *params;
+
+/* A step of the network with so many threads; the gradient, to be freed. */
+static float *step(size_t threads) {
+  nablas_options options = NABLAS_OPTIONS_INIT;
+  options.threads = threads;
+  nablas_splan *plan;
+  size_t bytes;
+  CHECK(nablas_splan_create(mlp, BATCH, NABLAS_KEEP_NOTHING, &options, &plan));
+  CHECK(nablas_splan_workspace_size(plan, &bytes));
+  void *work = malloc(bytes);
+  float *grads = malloc(length * sizeof(float)), loss;
+  CHECK(nablas_splan_workspace_init(plan, work, bytes));
+  CHECK(nablas_splan_value_and_grad(plan, BATCH, params, x, INPUTS, NABLAS_LOSS_SOFTMAX_CROSS_ENTROPY, 0.0f,
+                                    NABLAS_REDUCTION_SUM, NULL, 0, classes, &loss, grads, work, bytes));
+  free(work);
+  nablas_splan_destroy(plan);
+  return grads;
+}
+
+/* A dense layer with so many threads; its output, to be freed. */
+static float *layer(size_t threads) {
+  nablas_options options = NABLAS_OPTIONS_INIT;
+  options.threads = threads;
+  float *a = malloc(BATCH * HIDDEN * sizeof(float));
+  CHECK(nablas_sdense_forward(BATCH, INPUTS, HIDDEN, x, INPUTS, w, INPUTS, NULL, NABLAS_ACTIVATION_GELU, 0.0f, a, HIDDEN,
+                              NULL, HIDDEN, NULL, &options));
+  return a;
+}
+
+static float *right_grads, *right_layer;
+
+static void compare(size_t threads) {
+  float *grads = step(threads), *a = layer(threads);
+  EXPECT(memcmp(grads, right_grads, length * sizeof(float)) == 0);
+  EXPECT(memcmp(a, right_layer, BATCH * HIDDEN * sizeof(float)) == 0);
+  free(grads);
+  free(a);
+}
+
+static void *thread(void *argument) {
+  size_t threads = (size_t)argument;
+  for (int i = 0; i < 4; i++)
+    compare(1 + (threads + (size_t)i) % 4);
+  EXPECT(nablas_check_isa(1000 + (int)threads) == NABLAS_STATUS_UNKNOWN);
+  char expected[32];
+  snprintf(expected, sizeof expected, "%d is none", 1000 + (int)threads);
+  EXPECT(strstr(nablas_last_error(), expected) != NULL);
+  return NULL;
+}
+
+static void threads_at_once(void) {
+  pthread_t threads[THREADS];
+  for (size_t i = 0; i < THREADS; i++)
+    EXPECT(pthread_create(&threads[i], NULL, thread, (void *)i) == 0);
+  for (size_t i = 0; i < THREADS; i++)
+    EXPECT(pthread_join(threads[i], NULL) == 0);
+}
+
+/* The child of a fork, and its child, must get on without the parent's threads. */
+static void fork_and_compare(int generations) {
+  fflush(NULL);
+  pid_t child = fork();
+  EXPECT(child >= 0);
+  if (child == 0) {
+    alarm(120);
+    compare(2);
+    threads_at_once();
+    if (generations > 1)
+      fork_and_compare(generations - 1);
+    _exit(0);
+  }
+  int status;
+  EXPECT(waitpid(child, &status, 0) == child);
+  EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(void) {
+  alarm(300);
+  for (size_t i = 0; i < BATCH * INPUTS; i++)
+    x[i] = (float)((i * 7919u) % 1009u) / 1009.0f - 0.5f;
+  for (size_t i = 0; i < HIDDEN * INPUTS; i++)
+    w[i] = (float)((i * 104729u) % 997u) / 997.0f - 0.5f;
+  for (uint32_t i = 0; i < BATCH; i++)
+    classes[i] = i % OUTPUTS;
+  const size_t widths[] = {INPUTS, HIDDEN, OUTPUTS};
+  const int32_t activations[] = {NABLAS_ACTIVATION_TANH, NABLAS_ACTIVATION_IDENTITY};
+  CHECK(nablas_smlp_create(2, widths, activations, NULL, &mlp));
+  CHECK(nablas_smlp_param_len(mlp, &length));
+  params = malloc(length * sizeof(float));
+  CHECK(nablas_smlp_init(mlp, NABLAS_INIT_XAVIER_UNIFORM, 0.0, 7, params));
+  right_grads = step(1);
+  right_layer = layer(1);
+
+  fork_and_compare(1); /* before any pool */
+  compare(2);
+  threads_at_once();
+  fork_and_compare(2); /* with pools that do not survive */
+  compare(2);
+
+  CHECK(nablas_set_num_threads(3));
+  EXPECT(nablas_get_num_threads() == 3);
+  compare(0);
+  CHECK(nablas_set_num_threads(0));
+
+  free(right_layer);
+  free(right_grads);
+  free(params);
+  nablas_smlp_destroy(mlp);
+  nablas_release_scratch();
+  puts("threads and forks: passed");
+  return 0;
+}

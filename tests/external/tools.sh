@@ -1,0 +1,40 @@
+# Sourced: finds tools, or installs them.
+
+# Installs Debian packages.
+debian() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+    echo "missing: $* (Debian's names); install them" >&2
+    exit 1
+  fi
+  [ -n "${updated:-}" ] || apt-get -qq update
+  updated=1
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" > /dev/null
+}
+
+# Commands, each with the package that has it after a colon, if its name is another.
+need() {
+  local each missing=()
+  for each in "$@"; do
+    command -v "${each%%:*}" > /dev/null || missing+=("${each#*:}")
+  done
+  [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
+}
+
+# A file, and the packages that have it.
+need_file() {
+  local file=$1
+  shift
+  [ -e "$file" ] || debian "$@"
+}
+
+# cargo-c, built without optimisation: it runs once.
+need_cargo_c() {
+  command -v cargo-cinstall > /dev/null && return
+  local build
+  build=$(mktemp -d)
+  need pkg-config
+  need_file /usr/include/openssl/ssl.h libssl-dev
+  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 \
+    cargo install --quiet --debug --locked cargo-c --version 0.10.24+cargo-0.98.0
+  rm -rf "$build"
+}
