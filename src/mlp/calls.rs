@@ -65,10 +65,13 @@ impl<T: Scalar> Plan<T> {
         let base = ws.check(self.len, self.mark)?;
         let save = self.keep == Keep::ForBackward;
         ws.kept = save.then_some(batch);
+        if batch == 0 {
+            return Ok(());
+        }
         let y = Out::new(Some(y));
         match &self.path {
             Path::Fused(f) => {
-                let (net, tasks) = self.prepare(f, params, base, batch, false);
+                let (net, tasks) = self.prepare(f, params, base, batch, None);
                 let rows = batch.div_ceil(tasks).next_multiple_of(24).clamp(1, f.tile_rows);
                 let memory = Shared(base);
                 for_each_item(tasks, batch.div_ceil(rows), &|task, i| {
@@ -123,16 +126,26 @@ impl<T: Scalar> Plan<T> {
                     return Err(Error::NotKept { batch, kept: None });
                 };
                 let memory = Shared(base);
-                self.fused_gradient(f, params, base, batch, grads, &|net, task, start, end, grads, fresh| {
-                    let acts = Block { base: memory.add(*at), store, row: start };
-                    let work = arena(f, memory, task);
-                    let x = slice(x, start, end);
-                    // SAFETY: a task's own arena and slot; the kept state is only read.
-                    unsafe {
-                        self.seed(Cotangent::Given(dy), work, start, end, memory);
-                        net.backward(acts, work, x, grads, fresh, dx.map(|d| d.row(start)));
-                    }
-                });
+                // Without dX, the deltas end above the first layer.
+                let first = usize::from(dx.is_none());
+                self.fused_gradient(
+                    f,
+                    params,
+                    base,
+                    batch,
+                    grads,
+                    first,
+                    &|net, task, start, end, grads, fresh| {
+                        let acts = Block { base: memory.add(*at), store, row: start };
+                        let work = arena(f, memory, task);
+                        let x = slice(x, start, end);
+                        // SAFETY: a task's own arena and slot; the kept state is only read.
+                        unsafe {
+                            self.seed(Cotangent::Given(dy), work, start, end, memory);
+                            net.backward(acts, work, x, grads, fresh, dx.map(|d| d.row(start)));
+                        }
+                    },
+                );
             }
             Path::Narrow(n) => {
                 if !clear_if_empty(batch, grads) {
@@ -215,16 +228,26 @@ impl<T: Scalar> Plan<T> {
         let (y, dx, memory) = (Out::new(y), Out::new(dx), Shared(base));
         match &self.path {
             Path::Fused(f) => {
-                self.fused_gradient(f, params, base, batch, grads, &|net, task, start, end, grads, fresh| {
-                    let block = arena(f, memory, task);
-                    let x = slice(x, start, end);
-                    // SAFETY: a task's own arena and slot; rows of Y and dX that are this item's alone.
-                    unsafe {
-                        net.forward(block, x, true, y.map(|y| y.row(start)));
-                        self.seed(cotangent, block, start, end, memory);
-                        net.backward(block, block, x, grads, fresh, dx.map(|d| d.row(start)));
-                    }
-                });
+                // Without dX, the deltas end above the first layer.
+                let first = usize::from(dx.is_none());
+                self.fused_gradient(
+                    f,
+                    params,
+                    base,
+                    batch,
+                    grads,
+                    first,
+                    &|net, task, start, end, grads, fresh| {
+                        let block = arena(f, memory, task);
+                        let x = slice(x, start, end);
+                        // SAFETY: a task's own arena and slot; rows of Y and dX that are this item's alone.
+                        unsafe {
+                            net.forward(block, x, true, y.map(|y| y.row(start)));
+                            self.seed(cotangent, block, start, end, memory);
+                            net.backward(block, block, x, grads, fresh, dx.map(|d| d.row(start)));
+                        }
+                    },
+                );
             }
             Path::Narrow(n) => {
                 if !clear_if_empty(batch, grads) {
@@ -254,7 +277,7 @@ impl<T: Scalar> Plan<T> {
     }
 
     /// Runs `tile(net, task, start, end, grads, fresh)` over the tiles of every slot, tasks taking slots as they
-    /// come, and folds the slots into `grads`.
+    /// come, and folds the slots into `grads`. `first`: the first layer whose input VJP is wanted.
     fn fused_gradient(
         &self,
         f: &FusedPlan,
@@ -262,6 +285,7 @@ impl<T: Scalar> Plan<T> {
         base: *mut T,
         batch: usize,
         grads: &mut [T],
+        first: usize,
         tile: &(impl Fn(Net<'_, T>, usize, usize, usize, *mut T, bool) + Sync),
     ) {
         if clear_if_empty(batch, grads) {
@@ -269,7 +293,7 @@ impl<T: Scalar> Plan<T> {
         }
         let len = grads.len();
         let (count, rows) = slots(len, batch);
-        let (net, tasks) = self.prepare(f, params, base, batch, true);
+        let (net, tasks) = self.prepare(f, params, base, batch, Some(first));
         let slot = slots_of(grads.as_mut_ptr(), base, f.slots);
         for_each_item(tasks, count, &|task, s| {
             let (from, to) = (s * rows, batch.min((s + 1) * rows));
@@ -299,21 +323,27 @@ impl<T: Scalar> Plan<T> {
         });
     }
 
-    /// Packs the weights of a fused pass; how many tasks the pass is worth.
+    /// Packs the weights of a fused pass, for a backward pass down to layer index `down_to`, if any; how many tasks
+    /// the pass is worth.
     fn prepare<'a>(
         &'a self,
         f: &'a FusedPlan,
         params: &'a [T],
         base: *mut T,
         batch: usize,
-        backward: bool,
+        down_to: Option<usize>,
     ) -> (Net<'a, T>, usize) {
         let net = Net { mlp: &self.mlp, engine: &self.engine, params, layout: &f.packed, base };
         let tasks = tasks_for(32.0 * params.len() as f64, self.engine.threads);
-        let step = if backward { 1 } else { 2 };
-        let items = 2 * self.mlp.layers().len() / step;
-        // SAFETY: items pack disjoint regions of the workspace, which is borrowed exclusively.
-        for_each_item(tasks, items, &|_, i| unsafe { net.pack(i * step) });
+        for_each_item(tasks, self.mlp.layers().len(), &|_, l| {
+            // SAFETY: items pack disjoint regions of the workspace, which is borrowed exclusively.
+            unsafe {
+                net.pack_forward(l);
+                if down_to.is_some_and(|first| l >= first) {
+                    net.pack_backward(l);
+                }
+            }
+        });
         (net, tasks_for(self.step_flop(batch), self.engine.threads))
     }
 

@@ -8,7 +8,7 @@ use crate::{MatRef, Scalar, dense::State, engine::Engine, gemm::operand};
 use nablas_kernels::{
     act::{BackwardRows, Rows, Saved},
     gemm::{
-        dense::{Derivative, ForwardTile, InputVjpTile, WeightVjpTile},
+        dense::{Derivative, ForwardTile, InputVjpTile, WeightVjpTile, Weights},
         epilogue::Save,
         pack::{Operand, PackPanels},
         shape::{PAD, padded},
@@ -111,28 +111,47 @@ pub(crate) unsafe fn copy_rows<T: Copy>(
 }
 
 impl<T: Scalar> Net<'_, T> {
-    /// Packs W of layer index `i / 2`: for the forward product if `i` is even, for the input VJP if odd.
+    /// W of layer index `l` as the input VJP reads it.
+    fn backward_weights(&self, l: usize) -> Weights<T> {
+        if self.in_place(l) {
+            return Weights::Rows(self.weights(l).as_ptr(), self.mlp.layers()[l].inputs);
+        }
+        Weights::Packed(self.base.wrapping_add(self.layout[l].backward).cast_const())
+    }
+
+    /// Whether the input VJP reads W where it lies: its rows are whole vectors, and near enough for panels of it
+    /// not to fall into few sets of L1.
+    fn in_place(&self, l: usize) -> bool {
+        let inputs = self.mlp.layers()[l].inputs;
+        inputs.is_multiple_of(PAD) && inputs <= 128
+    }
+
+    /// Packs Wᵀ of layer index `l` for the forward product, and pads its bias.
     ///
     /// # Safety
     /// The workspace's packed regions are writable, and nothing else accesses this one.
-    pub(crate) unsafe fn pack(&self, i: usize) {
-        let (l, backward) = (i / 2, i % 2 == 1);
-        let spec = &self.mlp.layers()[l];
-        let w = operand(self.weights(l));
-        let (b, k, n, at) = if backward {
-            (w, spec.outputs, spec.inputs, self.layout[l].backward)
-        } else {
-            (w.t(), spec.inputs, spec.outputs, self.layout[l].forward)
-        };
-        if !backward {
-            // The padding was zeroed with the workspace, and nothing writes it.
-            // SAFETY: the bias has n elements, and so has its copy.
-            unsafe {
-                let to = self.base.wrapping_add(self.layout[l].bias);
-                core::ptr::copy_nonoverlapping(self.bias(l), to, n);
-            }
+    pub(crate) unsafe fn pack_forward(&self, l: usize) {
+        let (spec, to) = (&self.mlp.layers()[l], self.base.wrapping_add(self.layout[l].bias));
+        // What the padding holds only reaches padding.
+        // SAFETY: the bias has n elements, and so has its copy.
+        unsafe { core::ptr::copy_nonoverlapping(self.bias(l), to, spec.outputs) }
+        let (b, k, n) = (operand(self.weights(l)).t(), spec.inputs, spec.outputs);
+        let dst = self.base.wrapping_add(self.layout[l].forward);
+        // SAFETY: W is valid over its shape, and its packed region is writable.
+        unsafe { self.engine.run_raw(PackPanels { b, k, n, from: 0, to: usize::MAX, alpha: T::ONE, dst }) };
+    }
+
+    /// Packs W of layer index `l` for the input VJP, unless that reads it where it lies.
+    ///
+    /// # Safety
+    /// As for [`pack_forward`](Self::pack_forward).
+    pub(crate) unsafe fn pack_backward(&self, l: usize) {
+        if self.in_place(l) {
+            return;
         }
-        let dst = self.base.wrapping_add(at);
+        let spec = &self.mlp.layers()[l];
+        let (b, k, n) = (operand(self.weights(l)), spec.outputs, spec.inputs);
+        let dst = self.base.wrapping_add(self.layout[l].backward);
         // SAFETY: W is valid over its shape, and its packed region is writable.
         unsafe { self.engine.run_raw(PackPanels { b, k, n, from: 0, to: usize::MAX, alpha: T::ONE, dst }) };
     }
@@ -256,7 +275,7 @@ impl<T: Scalar> Net<'_, T> {
                     lddw: inputs,
                     fresh,
                 });
-                let w = self.base.wrapping_add(self.layout[l].backward).cast_const();
+                let w = self.backward_weights(l);
                 let (m, k, n, kc) = (rows, outputs, inputs, usize::MAX);
                 if l > 0 {
                     let act = layers[l - 1].activation;

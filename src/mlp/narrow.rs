@@ -44,8 +44,8 @@ pub(crate) fn pays<T: Scalar>(mlp: &Mlp<T>) -> bool {
     mlp.param_len() <= NARROW_PARAMS && count(&padded) as f64 > 1.15 * count(&|n| n) as f64
 }
 
-/// The partial gradients of a batch: how many, and the rows of each. By shape alone; a power of two, so that
-/// two, four and eight threads have equal shares.
+/// The partial gradients of a batch: how many, and the rows of each. By shape alone; near a power of two, so that
+/// two, four and eight threads have about equal shares.
 pub(crate) fn slots(batch: usize) -> (usize, usize) {
     let count = max_slots(batch);
     let rows = batch.div_ceil(count).next_multiple_of(64);
@@ -60,9 +60,9 @@ pub(crate) fn max_slots(batch: usize) -> usize {
 
 /// Tiles that no batch of at most `batch` rows exceeds.
 pub(crate) fn max_tiles(batch: usize, tile_rows: usize) -> usize {
-    // Each slot's rows are rounded up to 64, and its tiles to whole ones.
-    let slots = max_slots(batch);
-    slots.saturating_add(batch.saturating_add(64 * slots).div_ceil(tile_rows.max(1)))
+    // A slot's rows and a tile's are multiples of 64, so m slots have at most (m·rows + m·(tile − 64)) / tile
+    // tiles, and m·rows is less than the batch and 64·m.
+    (max_slots(batch) - 1).saturating_add(batch.div_ceil(tile_rows).max(1))
 }
 
 /// Where one layer's state lies in a tile, in rows of its leading dimension.
@@ -393,7 +393,8 @@ impl<T: Scalar> Plan<T> {
     ) {
         let batch = x.nrows();
         let net = self.narrow_net(narrow, params, base);
-        for (l, spec) in self.mlp.layers().iter().enumerate() {
+        // Without dX, the deltas end above the first layer.
+        for (l, spec) in self.mlp.layers().iter().enumerate().skip(usize::from(dx.is_none())) {
             let (m, k, dst) = (spec.inputs, spec.outputs, base.wrapping_add(narrow.transposed[l]));
             // SAFETY: W is valid over its shape, and there is room for Wᵀ in the workspace.
             unsafe { self.engine.run_raw(CopyRows { a: net.weights(l).t(), m, k, dst, ld: k }) };
@@ -431,7 +432,7 @@ mod tests {
         for batch in (1..3000).chain([65_536, 262_144, 1_000_003]) {
             let (count, rows) = slots(batch);
             assert!(count * rows >= batch && (count - 1) * rows < batch && count <= max_slots(batch));
-            for tile in [64, 192, 512] {
+            for tile in [64, 192, 320, 512] {
                 assert!(count * rows.div_ceil(tile) <= max_tiles(batch, tile), "{batch} {tile}");
             }
         }

@@ -26,7 +26,7 @@ pub enum Keep {
     #[default]
     ForBackward,
     /// Nothing: `forward` is inference, and gradients come from `vjp` and `value_and_grad`, which keep a tile
-    /// of the minibatch at a time. The workspace does not grow with the batch.
+    /// of the minibatch at a time (but on the layered path, which keeps the whole batch in any case).
     Nothing,
 }
 
@@ -173,10 +173,7 @@ fn max_slots(params: usize, batch: usize) -> usize {
 
 /// The partial gradients of a batch: how many, and the rows of each. By shape alone.
 pub(crate) fn slots(params: usize, batch: usize) -> (usize, usize) {
-    let mut rows = batch.div_ceil(max_slots(params, batch));
-    if rows > 48 {
-        rows = rows.next_multiple_of(24);
-    }
+    let rows = batch.div_ceil(max_slots(params, batch)).next_multiple_of(24);
     (batch.div_ceil(rows.max(1)), rows)
 }
 
@@ -207,6 +204,9 @@ impl<T: Scalar> Plan<T> {
         };
         let losses = at.take::<T>(options.max_batch);
         let len = at.len("a workspace")?;
+        if len > isize::MAX as usize / size_of::<T>() {
+            return Err(Error::Overflow { what: "a workspace" });
+        }
         let (max_batch, keep) = (options.max_batch, options.keep);
         let mark = mark(mlp, options, threads);
         Ok(Self { mlp: mlp.clone(), engine, ops, path, max_batch, keep, losses, len, mark })
@@ -301,7 +301,7 @@ impl<T: Scalar> Plan<T> {
         let params = self.mlp.param_len();
         // What is no product: weights are packed, partial gradients folded, column sums added.
         let rest = match &self.path {
-            Path::Fused(_) => params.saturating_mul(slots(params, batch).0),
+            Path::Fused(_) => params.saturating_mul(slots(params, batch).0.max(1)),
             Path::Narrow(_) => params.saturating_mul(narrow::slots(batch).0),
             Path::Layered(_) => batch.saturating_mul(self.mlp.max_width()),
         };

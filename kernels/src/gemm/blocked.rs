@@ -36,10 +36,12 @@ impl Blocking {
 
     /// The blocking of a product m × n × k: no larger than the product.
     fn for_product(self, m: usize, n: usize, k: usize) -> Self {
-        // Blocks of equal depth: 600 = 304 + 296, not 512 + 88.
-        let parts = k.div_ceil(self.kc).max(1);
-        let kc = k.div_ceil(parts).next_multiple_of(16).min(self.kc).max(1);
-        Self { mc: m.min(self.mc).next_multiple_of(24), kc, nc: n.min(self.nc).next_multiple_of(64) }
+        // Blocks of equal size: 600 = 304 + 296, not 512 + 88.
+        let even = |n: usize, most: usize, unit: usize| {
+            let parts = n.div_ceil(most).max(1);
+            n.div_ceil(parts).next_multiple_of(unit).min(most).max(1)
+        };
+        Self { mc: even(m, self.mc, 24), kc: even(k, self.kc, 16), nc: even(n, self.nc, 64) }
     }
 
     /// Elements of scratch that [`Gemm`] needs for a product m × n × k, or one that is no larger in any size.

@@ -11,7 +11,7 @@ use super::{
     },
     pack::Operand,
     panel::{Panel, Rows},
-    shape::Panels,
+    shape::{PanelSpan, Panels},
 };
 use crate::{
     act::{Activation, Identity, Relu},
@@ -80,14 +80,34 @@ pub fn with_input_vjp<T: Real>(
     }
 }
 
-/// `m` contiguous rows times packed weights, k × n.
+/// The weights of a product, k × n.
+#[derive(Debug, Clone, Copy)]
+pub enum Weights<T> {
+    /// Packed by [`PackPanels`](super::pack::PackPanels) over the whole depth.
+    Packed(*const T),
+    /// Row-major where they lie, with this leading dimension; n is a multiple of [`PAD`](super::shape::PAD).
+    Rows(*const T, usize),
+}
+
+impl<T> Weights<T> {
+    /// The vectors of a panel from depth `pc` of `k`, and from a k to the next.
+    #[inline(always)]
+    fn panel(self, k: usize, pc: usize, span: PanelSpan) -> (*const T, usize) {
+        match self {
+            Self::Packed(b) => (b.wrapping_add(k * span.col + pc * span.width), span.width),
+            Self::Rows(b, ld) => (b.wrapping_add(pc * ld + span.col), ld),
+        }
+    }
+}
+
+/// `m` contiguous rows times weights, k × n.
 #[derive(Debug, Clone, Copy)]
 struct Product<T> {
     m: usize,
     n: usize,
     k: usize,
     a: Operand<T>,
-    b: *const T,
+    b: Weights<T>,
     kc: usize,
     whole: bool,
 }
@@ -109,13 +129,14 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                 if whole {
                     span.cols = span.width;
                 }
+                let (b, ldb) = b.panel(k, pc, span);
                 let panel = Panel {
                     m,
                     row0: 0,
                     k: depth,
                     a: Rows::Contiguous(a.at(0, pc).ptr, a.rs),
-                    b: b.wrapping_add(k * span.col + pc * span.width),
-                    ldb: span.width,
+                    b,
+                    ldb,
                     span,
                     tile_rows: 0,
                     first: pc == 0,
@@ -171,7 +192,7 @@ impl<T: Math> RawKernel for ForwardTile<T> {
             Bias::Columns(self.bias),
             self.a,
             self.save,
-            ProductOn(Product { m, n, k, a: x, b: w, kc, whole }, isa),
+            ProductOn(Product { m, n, k, a: x, b: Weights::Packed(w), kc, whole }, isa),
         );
     }
 }
@@ -187,8 +208,8 @@ pub struct InputVjpTile<T> {
     pub n: usize,
     /// δ, m × k, with contiguous rows.
     pub delta: Operand<T>,
-    /// W, k × n, packed into panels.
-    pub w: *const T,
+    /// W, k × n.
+    pub w: Weights<T>,
     /// g' of the layer below.
     pub derivative: Derivative<T>,
     /// δ', m × n, row-major, and its leading dimension.

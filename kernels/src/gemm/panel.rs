@@ -5,7 +5,7 @@ use super::{
     shape::{PanelSpan, granule_vectors, max_granules, tile_rows},
     tile::accumulate,
 };
-use crate::isa::{LaneKernel, Lanes, Real, outline};
+use crate::isa::{LaneKernel, Lanes, Real, TileFamily, outline};
 
 /// The A operand of a block of rows, read one scalar at a time.
 #[derive(Debug, Clone, Copy)]
@@ -161,10 +161,14 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for 
         // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap. The
         // heights are those of `heights`, by which rows are packed.
         unsafe {
-            if const { UNIT && afford(I::TILES, 24, NV) } && tall == 24 {
+            if const { UNIT && matches!(I::TILES, TileFamily::Regs32) && afford(I::TILES, 24, NV) }
+                && tall == 24
+            {
                 i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
             }
-            if const { UNIT && afford(I::TILES, 12, NV) } && tall == 12 {
+            if const { UNIT && matches!(I::TILES, TileFamily::Regs32) && afford(I::TILES, 12, NV) }
+                && tall == 12
+            {
                 i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
             }
             if const { afford(I::TILES, 8, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) }
@@ -188,8 +192,7 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for 
 
 /// Whether `rows` × `vectors` accumulators fit the register file.
 #[inline(always)]
-const fn afford(family: crate::isa::TileFamily, rows: usize, vectors: usize) -> bool {
-    use crate::isa::TileFamily;
+const fn afford(family: TileFamily, rows: usize, vectors: usize) -> bool {
     rows * vectors
         <= match family {
             TileFamily::Regs32 => 24,
