@@ -9,7 +9,7 @@ use crate::{
     isa::IsaToken,
     view::{MatMut, MatRef},
 };
-use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 use nablas_kernels::{
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
@@ -130,8 +130,14 @@ impl<T: Scalar> Loss<T> {
         let (batch, cols) = y.shape();
         self.check(batch, cols, &targets)?;
         check_rows("the outputs' column stride", y)?;
-        let mut delta = vec![T::ZERO; cols];
         let mut fold = Fold::default();
+        if y.is_empty() {
+            return Ok(self.value_of(fold, batch, cols));
+        }
+        let (what, bytes) = ("a row of deltas", cols as u128 * size_of::<T>() as u128);
+        let mut delta = Vec::new();
+        delta.try_reserve_exact(cols).map_err(|_| Error::Memory { what, bytes })?;
+        delta.resize(cols, T::ZERO);
         for i in 0..batch {
             let (mut loss, delta) = ([T::ZERO], MatMut::new(&mut delta, 1, cols)?);
             self.rows(isa, y.rows(i..i + 1)?, targets.rows(i..i + 1)?, T::ONE, delta, &mut loss)?;

@@ -239,6 +239,15 @@ fn no_rows_cost_nothing() -> Result<()> {
     Ok(())
 }
 
+/// No rows of absurdly many outputs: nothing is allocated for them.
+#[test]
+fn losses_of_no_rows_are_zero_however_wide() -> Result<()> {
+    let y = MatRef::<f32>::new(&[], 0, usize::MAX / 64)?;
+    let loss = Loss::new(LossKind::Mse, Reduction::Sum);
+    assert_eq!(loss.value(nablas::isa()?, y, Targets::Values(y))?, 0.0);
+    Ok(())
+}
+
 #[test]
 fn bad_calls_are_refused_and_write_nothing() -> Result<()> {
     let isa = IsaToken::detect();

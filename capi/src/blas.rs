@@ -118,6 +118,8 @@ unsafe fn gemm<T: Elem>(s: Sizes, alpha: T, a: *const T, b: *const T, beta: T, c
     let status = call::<T>("blas_gemm", [m, n, k], |record| {
         let (isa, threads) = (nablas::isa()?, threads::default()?);
         let tasks = threads::worth(2.0 * m as f64 * n as f64 * k as f64, threads);
+        // Where threads cannot be started, the calling one gives the same bits.
+        let tasks = if tasks > 1 && threads::pool(threads).is_err() { 1 } else { tasks };
         record.on(isa, "native", tasks);
         let gemm = Gemm::<T>::with(isa, tasks);
         scratch::with(gemm.scratch_len(n, m, k), |scratch| {

@@ -83,7 +83,7 @@ pub(crate) fn worth(flop: f64, threads: usize) -> usize {
 }
 
 /// The pool of this process with so many threads.
-fn pool(threads: usize) -> Result<&'static ThreadPool> {
+pub(crate) fn pool(threads: usize) -> Result<&'static ThreadPool> {
     let process = process::id();
     let find = |mut node: *mut Pool| {
         // SAFETY: nodes are never freed, and not changed once they are in the list.

@@ -34,6 +34,12 @@ for isa in scalar avx2 avx512 neon; do
   export NABLAS_ISA=$isa
   said=$(LD_PRELOAD=$library "$blas/xblat3s" < "$blas/sblat3.in" 2>&1 || true)
   if [[ $said == *'not available here'* ]]; then
+    # The machine must say so, too.
+    case $isa in
+      scalar) false ;;
+      avx2) ! grep -qw avx2 /proc/cpuinfo ;;
+      avx512) ! grep -qw avx512vl /proc/cpuinfo ;;
+    esac || { echo "$isa is here, and refused" >&2; exit 1; }
     echo "--- $isa: not on this machine"
     continue
   fi
