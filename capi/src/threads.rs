@@ -18,9 +18,6 @@ use std::{
 /// Threads at most.
 const MAX_THREADS: usize = 1024;
 
-/// FLOP that must stand behind every thread: nablas' own estimate of what waking a pool costs.
-const FLOP_PER_TASK: f64 = 4e6;
-
 /// What `nablas_set_num_threads` said; 0 for nothing.
 static SET: AtomicUsize = AtomicUsize::new(0);
 
@@ -75,11 +72,6 @@ pub(crate) fn set(threads: usize) -> Result<()> {
     let threads = if threads == 0 { 0 } else { check(threads)? };
     SET.store(threads, Ordering::Relaxed);
     Ok(())
-}
-
-/// How many of `threads` this much work is worth.
-pub(crate) fn worth(flop: f64, threads: usize) -> usize {
-    ((flop / FLOP_PER_TASK) as usize).clamp(1, threads)
 }
 
 /// The pool of this process with so many threads.
