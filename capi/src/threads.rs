@@ -1,13 +1,17 @@
 //! The library's own threads.
 //!
 //! One pool for each number of threads, made when first needed and kept: a program uses a few numbers at most. Threads
-//! do not survive a `fork`, so a pool belongs to the process that made it, and a child makes its own. The list of pools
-//! has no lock, since a lock that another thread held in the moment of the `fork` would stay locked in the child.
+//! do not survive a `fork`, so a pool belongs to the process that made it, and a child makes its own (`fork.rs`). The
+//! list of pools has no lock, since a lock that another thread held in the moment of the `fork` would stay locked in the
+//! child.
 
-use crate::status::{Result, fail, nablas_status as Status};
+use crate::{
+    fork,
+    status::{Result, fail, nablas_status as Status},
+};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
-    env, process, ptr,
+    env, ptr,
     sync::{
         OnceLock,
         atomic::{AtomicPtr, AtomicUsize, Ordering},
@@ -22,7 +26,7 @@ const MAX_THREADS: usize = 1024;
 static SET: AtomicUsize = AtomicUsize::new(0);
 
 struct Pool {
-    process: u32,
+    process: (u32, u64),
     threads: usize,
     pool: ThreadPool,
     next: *mut Pool,
@@ -45,20 +49,30 @@ pub(crate) fn processors() -> usize {
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS))
 }
 
-/// The threads of a call that names none: what was set, `NABLAS_NUM_THREADS`, or the processors.
-pub(crate) fn default() -> Result<usize> {
+/// What `NABLAS_NUM_THREADS` says, or the processors; the text if it is no number of threads. Read once.
+fn variable() -> &'static std::result::Result<usize, String> {
     static VARIABLE: OnceLock<std::result::Result<usize, String>> = OnceLock::new();
-    match SET.load(Ordering::Relaxed) {
-        0 => {}
-        set => return Ok(set),
-    }
-    let variable = VARIABLE.get_or_init(|| match env::var("NABLAS_NUM_THREADS") {
+    VARIABLE.get_or_init(|| match env::var("NABLAS_NUM_THREADS") {
         Ok(text) if !text.is_empty() => {
             text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n)).ok_or(text)
         }
         _ => Ok(processors()),
-    });
-    match variable {
+    })
+}
+
+/// Computes what is computed once.
+pub(crate) fn settle() {
+    processors();
+    _ = variable();
+}
+
+/// The threads of a call that names none: what was set, `NABLAS_NUM_THREADS`, or the processors.
+pub(crate) fn default() -> Result<usize> {
+    match SET.load(Ordering::Relaxed) {
+        0 => {}
+        set => return Ok(set),
+    }
+    match variable() {
         Ok(threads) => Ok(*threads),
         Err(text) => fail(
             Status::Parameter,
@@ -76,7 +90,7 @@ pub(crate) fn set(threads: usize) -> Result<()> {
 
 /// The pool of this process with so many threads.
 pub(crate) fn pool(threads: usize) -> Result<&'static ThreadPool> {
-    let process = process::id();
+    let process = fork::this_process();
     let find = |mut node: *mut Pool| {
         // SAFETY: nodes are never freed, and not changed once they are in the list.
         while let Some(p) = unsafe { node.as_ref() } {
