@@ -37,6 +37,9 @@ pub use isa::{IsaToken, isa};
 pub use loss::{Loss, LossKind, Reduction, Targets};
 pub use mlp::{Keep, LayerSpec, Mlp, MlpBuilder, Plan, PlanOptions, Workspace};
 pub use optim::{Adam, AdamW, Sgd};
+/// Of `nablas-capi`, whose pools must be woken for as much work as calls here fork for.
+#[doc(hidden)]
+pub use parallel::tasks_for;
 pub use scalar::Scalar;
 pub use view::{MatMut, MatRef};
 

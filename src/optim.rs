@@ -38,11 +38,19 @@ impl<T: Scalar> Sgd<T> {
     /// Plain gradient descent of `len` parameters with the learning rate η.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the rate is below 0 or not finite; [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
+    /// As [`with`](Self::with); [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
     pub fn new(len: usize, rate: f64) -> Result<Self> {
+        Self::with(isa()?, len, rate)
+    }
+
+    /// [`new`](Self::new) on an ISA, whatever `NABLAS_ISA` says.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the rate is below 0 or not finite.
+    pub fn with(isa: IsaToken, len: usize, rate: f64) -> Result<Self> {
         check_rate(rate)?;
         let velocity = Vec::new();
-        Ok(Self { isa: isa()?, len, rate, momentum: 0.0, decay: 0.0, nesterov: false, velocity })
+        Ok(Self { isa, len, rate, momentum: 0.0, decay: 0.0, nesterov: false, velocity })
     }
 
     /// Momentum μ, with Nesterov's look ahead or without. Allocates v.
@@ -64,13 +72,6 @@ impl<T: Scalar> Sgd<T> {
         check("weight decay", "a finite number of 0 or more", decay, decay >= 0.0)?;
         self.decay = decay;
         Ok(self)
-    }
-
-    /// Another instruction set than the default.
-    #[must_use]
-    pub fn isa(mut self, isa: IsaToken) -> Self {
-        self.isa = isa;
-        self
     }
 
     /// Sets the learning rate of the steps to come.
@@ -121,10 +122,10 @@ struct Moments<T> {
 }
 
 impl<T: Scalar> Moments<T> {
-    fn new(len: usize, rate: f64, decay: f64) -> Result<Self> {
+    fn new(isa: IsaToken, len: usize, rate: f64, decay: f64) -> Result<Self> {
         check_rate(rate)?;
         Ok(Self {
-            isa: isa()?,
+            isa,
             rate,
             betas: (0.9, 0.999),
             epsilon: 1e-8,
@@ -170,10 +171,17 @@ macro_rules! adam {
             /// weight decay. Allocates both moments.
             ///
             /// # Errors
-            /// [`Error::Parameter`] if the rate is below 0 or not finite, [`Error::Memory`] if the moments don't fit,
-            /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
+            /// As [`with`](Self::with); [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
             pub fn new(len: usize, rate: f64) -> Result<Self> {
-                Moments::new(len, rate, $decay).map(Self)
+                Self::with(isa()?, len, rate)
+            }
+
+            /// [`new`](Self::new) on an ISA, whatever `NABLAS_ISA` says.
+            ///
+            /// # Errors
+            /// [`Error::Parameter`] if the rate is below 0 or not finite, [`Error::Memory`] if the moments don't fit.
+            pub fn with(isa: IsaToken, len: usize, rate: f64) -> Result<Self> {
+                Moments::new(isa, len, rate, $decay).map(Self)
             }
 
             /// β₁ and β₂.
@@ -206,13 +214,6 @@ macro_rules! adam {
                 check("weight decay", "a finite number of 0 or more", decay, decay >= 0.0)?;
                 self.0.decay = decay;
                 Ok(self)
-            }
-
-            /// Another instruction set than the default.
-            #[must_use]
-            pub fn isa(mut self, isa: IsaToken) -> Self {
-                self.0.isa = isa;
-                self
             }
 
             /// Sets the learning rate of the steps to come.

@@ -4,10 +4,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// FLOP that must stand behind every thread of a call: an estimate of what waking a pool costs, tens of
 /// microseconds of one core's work (docs/PERFORMANCE.md).
-pub(crate) const FLOP_PER_TASK: f64 = 4e6;
+const FLOP_PER_TASK: f64 = 4e6;
 
 /// How many tasks to fork for this much work: 1, the calling thread alone, below the threshold.
-pub(crate) fn tasks_for(flop: f64, threads: usize) -> usize {
+pub fn tasks_for(flop: f64, threads: usize) -> usize {
     ((flop / FLOP_PER_TASK) as usize).clamp(1, threads.max(1))
 }
 

@@ -49,7 +49,7 @@ fn sgd<T: Scalar>(momentum: f64, nesterov: bool, decay: f64) -> Result<()> {
     agrees::<T, f64>(
         |isa| {
             let mut sgd =
-                Sgd::<T>::new(LEN, 0.05)?.momentum(momentum, nesterov)?.weight_decay(decay)?.isa(isa);
+                Sgd::<T>::with(isa, LEN, 0.05)?.momentum(momentum, nesterov)?.weight_decay(decay)?;
             Ok(Box::new(move |p, g| sgd.step(p, g)))
         },
         |p, g, v, _| {
@@ -85,8 +85,8 @@ fn adam_reference(p: &mut f64, g: f64, (m, v): &mut Moments, t: usize, (beta1, b
 fn adam<T: Scalar>(decay: f64, betas: (f64, f64)) -> Result<()> {
     agrees::<T, Moments>(
         |isa| {
-            let adam = Adam::<T>::new(LEN, 0.01)?.betas(betas.0, betas.1)?;
-            let mut adam = adam.weight_decay(decay)?.epsilon(1e-8)?.isa(isa);
+            let adam = Adam::<T>::with(isa, LEN, 0.01)?.betas(betas.0, betas.1)?;
+            let mut adam = adam.weight_decay(decay)?.epsilon(1e-8)?;
             Ok(Box::new(move |p, g| adam.step(p, g)))
         },
         |p, g, state, t| {
@@ -100,7 +100,7 @@ fn adam<T: Scalar>(decay: f64, betas: (f64, f64)) -> Result<()> {
 fn adam_w<T: Scalar>(decay: f64) -> Result<()> {
     agrees::<T, Moments>(
         |isa| {
-            let mut adam = AdamW::<T>::new(LEN, 0.01)?.weight_decay(decay)?.isa(isa);
+            let mut adam = AdamW::<T>::with(isa, LEN, 0.01)?.weight_decay(decay)?;
             Ok(Box::new(move |p, g| adam.step(p, g)))
         },
         |p, g, state, t| {

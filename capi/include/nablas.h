@@ -411,10 +411,13 @@ typedef struct nablas_config {
 
 /**
  * Options of a call or plan; NULL stands for the defaults. Start from `NABLAS_OPTIONS_INIT`.
+ *
+ * Later versions add fields at the end. Those that a program does not know have their defaults; those that the library
+ * does not know must be zero.
  */
 typedef struct nablas_options {
   /**
-   * `sizeof(nablas_options)`: which fields the caller knows.
+   * `sizeof(nablas_options)` of the program: which fields it knows.
    */
   size_t size;
   /**

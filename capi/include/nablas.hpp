@@ -454,9 +454,19 @@ class mlp {
   std::size_t inputs_, outputs_;
 };
 
-/** A plan's memory: its own, or the caller's. It may be moved; the memory stays where it is. */
+/** A plan's memory: its own, or the caller's. It may be moved; the memory stays where it is, and what was moved from has
+ * none: calls in it are refused. */
 class workspace {
  public:
+  workspace(workspace &&from) noexcept
+      : own_(std::move(from.own_)), data_(std::exchange(from.data_, nullptr)), size_(std::exchange(from.size_, 0)) {}
+  workspace &operator=(workspace &&from) noexcept {
+    workspace to(std::move(from));
+    std::swap(own_, to.own_);
+    std::swap(data_, to.data_);
+    std::swap(size_, to.size_);
+    return *this;
+  }
   void *data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
 

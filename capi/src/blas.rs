@@ -6,13 +6,13 @@
 //! that is not here or memory that cannot be had, is said on standard error and ends the process.
 
 use crate::{
-    call::call,
+    call::{call, say},
     elem::Elem,
     scratch,
     status::{self, nablas_status},
     threads,
 };
-use nablas::{Gemm, MatMut, MatRef};
+use nablas::{Gemm, MatMut, MatRef, tasks_for};
 use std::{
     ffi::{CStr, c_char, c_int},
     mem, process,
@@ -74,7 +74,7 @@ fn xerbla(routine: &CStr, info: c_int) {
         Some(xerbla) => unsafe { xerbla(routine.as_ptr(), &raw const info, routine.count_bytes()) },
         None => {
             let routine = routine.to_string_lossy();
-            eprintln!(" ** On entry to {routine} parameter number {info:2} had an illegal value");
+            say(&format!(" ** On entry to {routine} parameter number {info:2} had an illegal value\n"));
         }
     }
 }
@@ -93,7 +93,7 @@ fn cblas_xerbla(info: c_int, routine: &CStr, form: &CStr, value: c_int) {
     match symbol::<Xerbla>(c"cblas_xerbla") {
         // SAFETY: as the reference CBLAS calls it: the number, the name, a format and what it shows.
         Some(xerbla) => unsafe { xerbla(info, routine.as_ptr(), form.as_ptr(), value) },
-        None => eprintln!("Parameter {info} to routine {} was incorrect", routine.to_string_lossy()),
+        None => say(&format!("Parameter {info} to routine {} was incorrect\n", routine.to_string_lossy())),
     }
 }
 
@@ -117,7 +117,7 @@ unsafe fn gemm<T: Elem>(s: Sizes, alpha: T, a: *const T, b: *const T, beta: T, c
     let ct = unsafe { MatMut::from_raw_parts(c, n, m, s.ldc as isize, 1) };
     let status = call::<T>("blas_gemm", [m, n, k], |record| {
         let (isa, threads) = (nablas::isa()?, threads::default()?);
-        let tasks = threads::worth(2.0 * m as f64 * n as f64 * k as f64, threads);
+        let tasks = tasks_for(2.0 * m as f64 * n as f64 * k as f64, threads);
         // Where threads cannot be started, the calling one gives the same bits.
         let tasks = if tasks > 1 && threads::pool(threads).is_err() { 1 } else { tasks };
         record.on(isa, "native", tasks);
@@ -131,7 +131,7 @@ unsafe fn gemm<T: Elem>(s: Sizes, alpha: T, a: *const T, b: *const T, beta: T, c
     }
     // SAFETY: the text of the failure, which ends with a zero.
     let text = unsafe { CStr::from_ptr(status::last()) };
-    eprintln!("nablas: {}", text.to_string_lossy());
+    say(&format!("nablas: {}\n", text.to_string_lossy()));
     process::abort();
 }
 

@@ -2,12 +2,12 @@
 
 use crate::{
     elem::Elem,
+    fork,
     status::{Result, nablas_status as Status, remember},
 };
 use nablas::IsaToken;
 use std::{
     fmt::{self, Write as _},
-    io::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::OnceLock,
     time::Instant,
@@ -51,6 +51,7 @@ pub(crate) fn call<T: Elem>(
     sizes: [usize; 3],
     work: impl FnOnce(&mut Record) -> Result<()>,
 ) -> Status {
+    fork::watch();
     let mut record = Record { letter: T::LETTER, operation, sizes, isa: "-", path: "-", threads: 0 };
     if !verbose() {
         return guard(|| work(&mut record));
@@ -60,13 +61,28 @@ pub(crate) fn call<T: Elem>(
     let time = start.elapsed().as_secs_f64() * 1e6;
     let mut line = String::new();
     _ = writeln!(line, "{record},{time:.3},{}", status.name().to_string_lossy());
-    // One write, so that the lines of several threads do not mix; a closed standard error is no failure of the call.
-    _ = std::io::stderr().write_all(line.as_bytes());
+    say(&line);
     status
+}
+
+/// Writes to standard error: at once, so that the lines of several threads do not mix, and without the lock of Rust's
+/// standard error, which a fork may leave locked. That it cannot be written to is no failure of the call.
+pub(crate) fn say(line: &str) {
+    #[cfg(unix)]
+    // SAFETY: the bytes are readable.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+    }
+    #[cfg(not(unix))]
+    {
+        use std::io::Write as _;
+        _ = std::io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// The status of some work, whose failure or panic is remembered.
 pub(crate) fn guard(work: impl FnOnce() -> Result<()>) -> Status {
+    fork::watch();
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => Status::Ok,
         Ok(Err(fail)) => {

@@ -1,12 +1,13 @@
 //! What the library is and runs on.
 
-use crate::threads;
+use crate::{fork, threads};
 use nablas::IsaToken;
 use nablas_kernels::cache;
 use std::{
     env,
     ffi::{CStr, CString, c_char},
-    sync::OnceLock,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
 };
 
 /// What the library is and runs on. Strings and struct live as long as the process.
@@ -38,11 +39,6 @@ struct Holder {
     config: nablas_config,
     _strings: [CString; 4],
 }
-
-// SAFETY: the pointers are to strings that are never written.
-unsafe impl Send for Holder {}
-// SAFETY: as for Send.
-unsafe impl Sync for Holder {}
 
 /// The version, as C reads it.
 pub(crate) const VERSION: &CStr =
@@ -94,31 +90,49 @@ fn reason(isa: IsaToken) -> String {
     }
 }
 
-/// What the library is and runs on.
+/// What the library is and runs on, made when first asked for. Threads that do so at once make it each, and one is kept:
+/// a lock might be left behind by a fork.
 pub(crate) fn config() -> &'static nablas_config {
-    static CONFIG: OnceLock<Holder> = OnceLock::new();
-    let holder = CONFIG.get_or_init(|| {
-        let text = |text: String| CString::new(text).unwrap_or_default();
-        let (isa, why) = match nablas::isa() {
-            Ok(isa) => (isa.name().to_owned(), reason(isa)),
-            Err(error) => (String::new(), error.to_string()),
-        };
-        let isas: Vec<&str> = IsaToken::available().map(IsaToken::name).collect();
-        let features = if cfg!(feature = "blas-symbols") { "threads blas-symbols" } else { "threads" };
-        let strings = [text(isa), text(why), text(isas.join(" ")), text(features.into())];
-        let caches = cache::detect();
-        let config = nablas_config {
-            version: VERSION.as_ptr(),
-            isa: strings[0].as_ptr(),
-            isa_reason: strings[1].as_ptr(),
-            isas: strings[2].as_ptr(),
-            l1d_bytes: caches.l1d,
-            l2_bytes: caches.l2,
-            l3_bytes: caches.l3,
-            processors: threads::processors(),
-            features: strings[3].as_ptr(),
-        };
-        Holder { config, _strings: strings }
-    });
-    &holder.config
+    static CONFIG: AtomicPtr<Holder> = AtomicPtr::new(ptr::null_mut());
+    let known = CONFIG.load(Ordering::Acquire);
+    // SAFETY: what is kept is never freed.
+    if let Some(holder) = unsafe { known.as_ref() } {
+        return &holder.config;
+    }
+    fork::watch();
+    let made = Box::into_raw(Box::new(made()));
+    let kept = match CONFIG.compare_exchange(known, made, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => made,
+        Err(kept) => {
+            // SAFETY: nobody else has seen it.
+            drop(unsafe { Box::from_raw(made) });
+            kept
+        }
+    };
+    // SAFETY: as above.
+    unsafe { &(*kept).config }
+}
+
+fn made() -> Holder {
+    let text = |text: String| CString::new(text).unwrap_or_default();
+    let (isa, why) = match nablas::isa() {
+        Ok(isa) => (isa.name().to_owned(), reason(isa)),
+        Err(error) => (String::new(), error.to_string()),
+    };
+    let isas: Vec<&str> = IsaToken::available().map(IsaToken::name).collect();
+    let features = if cfg!(feature = "blas-symbols") { "threads blas-symbols" } else { "threads" };
+    let strings = [text(isa), text(why), text(isas.join(" ")), text(features.into())];
+    let caches = cache::detect();
+    let config = nablas_config {
+        version: VERSION.as_ptr(),
+        isa: strings[0].as_ptr(),
+        isa_reason: strings[1].as_ptr(),
+        isas: strings[2].as_ptr(),
+        l1d_bytes: caches.l1d,
+        l2_bytes: caches.l2,
+        l3_bytes: caches.l3,
+        processors: threads::processors(),
+        features: strings[3].as_ptr(),
+    };
+    Holder { config, _strings: strings }
 }

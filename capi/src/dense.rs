@@ -12,6 +12,7 @@ use crate::{
 use nablas::{
     Activation, BackendKind, Dense, Gemm, MatRef,
     dense::{SavedMut, SavedRef},
+    tasks_for,
 };
 
 /// (batch, inputs, outputs)
@@ -71,7 +72,7 @@ pub(crate) unsafe fn forward<T: Elem>(
         let (saved, mask) = saved_operands((saved.0.cast_const(), saved.1), mask, (batch, outputs))?;
         let outputs_of_call = [Some(a.bytes()), saved.map(|s| s.bytes()), mask.map(|m| m.bytes())];
         disjoint(&outputs_of_call, &[Some(x.bytes()), Some(w.bytes()), bias.map(|b| b.bytes())])?;
-        let tasks = threads::worth(flop(sizes), setup.threads);
+        let tasks = tasks_for(flop(sizes), setup.threads);
         record.on(setup.isa, "fused", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
@@ -115,7 +116,7 @@ pub(crate) unsafe fn vjp_input<T: Elem>(
         let (saved, mask) = saved_operands(saved, mask, (batch, inputs))?;
         let read = [Some(delta.bytes()), Some(w.bytes()), saved.map(|s| s.bytes()), mask.map(|m| m.bytes())];
         disjoint(&[Some(out.bytes()), db.map(|d| d.bytes())], &read)?;
-        let tasks = threads::worth(flop(sizes), setup.threads);
+        let tasks = tasks_for(flop(sizes), setup.threads);
         record.on(setup.isa, "fused", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
@@ -158,7 +159,7 @@ pub(crate) unsafe fn vjp_weights<T: Elem>(
         disjoint(&write, &[Some(delta.bytes()), Some(a.bytes())])?;
         // The column sums are worth threads of their own where the product is not.
         let sums = 16.0 * batch as f64 * outputs as f64;
-        let tasks = threads::worth(flop(sizes).max(sums), setup.threads);
+        let tasks = tasks_for(flop(sizes).max(sums), setup.threads);
         record.on(setup.isa, "native", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
@@ -196,7 +197,7 @@ pub(crate) unsafe fn gemm<T: Elem>(
         let b = matrix("B", b.0, stored(tb, k, n), b.1)?;
         let c = matrix("C", c.0, (m, n), c.1)?;
         disjoint(&[Some(c.bytes())], &[Some(a.bytes()), Some(b.bytes())])?;
-        let tasks = threads::worth(flop((m, n, k)), setup.threads);
+        let tasks = tasks_for(flop((m, n, k)), setup.threads);
         record.on(setup.isa, "native", tasks);
         let gemm = Gemm::<T>::with(setup.isa, tasks);
         scratch::with(gemm.scratch_len(m, n, k), |scratch| {
@@ -224,7 +225,7 @@ pub(crate) unsafe fn vjp_bias<T: Elem>(
         let delta = matrix("δ", delta.0, (batch, outputs), delta.1)?;
         let db = array("db", db, outputs)?;
         disjoint(&[Some(db.bytes())], &[Some(delta.bytes())])?;
-        let tasks = threads::worth(16.0 * batch as f64 * outputs as f64, setup.threads);
+        let tasks = tasks_for(16.0 * batch as f64 * outputs as f64, setup.threads);
         record.on(setup.isa, "native", tasks);
         let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
         // SAFETY: the caller's promise; db does not overlap δ.

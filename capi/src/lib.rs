@@ -9,7 +9,7 @@
 //! - **Operands** are checked before anything is read: NULL, alignment, leading dimensions, sizes that no memory has,
 //!   outputs that overlap an input or one another.
 //! - **Threads** are the library's own (`threads.rs`): a pool for each number of threads, made when first needed and
-//!   anew after a `fork`. What one thread does, the calling thread does.
+//!   anew after a `fork` (`fork.rs`). What one thread does, the calling thread does.
 
 #![expect(non_camel_case_types, reason = "the names of the C types")]
 #![expect(
@@ -25,6 +25,7 @@ mod dense;
 mod elem;
 pub mod f32;
 pub mod f64;
+mod fork;
 mod loss;
 mod network;
 mod operand;

@@ -51,7 +51,7 @@ impl<T: Elem> Optimizer<T> {
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
         let setup = unsafe { setup(options)? };
-        let sgd = Sgd::new(len, rate)?.weight_decay(decay)?.momentum(momentum, nesterov)?.isa(setup.isa);
+        let sgd = Sgd::with(setup.isa, len, rate)?.weight_decay(decay)?.momentum(momentum, nesterov)?;
         Ok(Self { method: Mutex::new(Method::Sgd(sgd)), setup, len })
     }
 
@@ -68,11 +68,11 @@ impl<T: Elem> Optimizer<T> {
         // SAFETY: the caller's promise.
         let setup = unsafe { setup(options)? };
         let method = if decoupled {
-            let adamw = AdamW::new(len, rate)?.betas(beta1, beta2)?.epsilon(epsilon)?.weight_decay(decay)?;
-            Method::AdamW(adamw.isa(setup.isa))
+            let adamw = AdamW::with(setup.isa, len, rate)?.betas(beta1, beta2)?;
+            Method::AdamW(adamw.epsilon(epsilon)?.weight_decay(decay)?)
         } else {
-            let adam = Adam::new(len, rate)?.betas(beta1, beta2)?.epsilon(epsilon)?.weight_decay(decay)?;
-            Method::Adam(adam.isa(setup.isa))
+            let adam = Adam::with(setup.isa, len, rate)?.betas(beta1, beta2)?;
+            Method::Adam(adam.epsilon(epsilon)?.weight_decay(decay)?)
         };
         Ok(Self { method: Mutex::new(method), setup, len })
     }

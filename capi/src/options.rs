@@ -8,10 +8,13 @@ use crate::{
 use nablas::{Activation, Error, Init, IsaToken, Keep, Loss, LossKind, Reduction};
 
 /// Options of a call or plan; NULL stands for the defaults. Start from `NABLAS_OPTIONS_INIT`.
+///
+/// Later versions add fields at the end. Those that a program does not know have their defaults; those that the library
+/// does not know must be zero.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct nablas_options {
-    /// `sizeof(nablas_options)`: which fields the caller knows.
+    /// `sizeof(nablas_options)` of the program: which fields it knows.
     pub size: usize,
     /// Threads at most, the calling one alone if 1; 0 for `nablas_get_num_threads()`. Results are the same to the bit.
     pub threads: usize,
@@ -173,28 +176,52 @@ pub(crate) fn isa_name(isa: i32) -> Result<Option<&'static str>> {
     })
 }
 
+/// The size of the first version's options: two words, and a number that fills a third.
+const FIRST_SIZE: usize = 3 * size_of::<usize>();
+/// Options beyond this size are none: the size is not one, or was never set.
+const MAX_SIZE: usize = 4096;
+
+/// Options as this version knows them: the defaults where the caller's are of an earlier one.
+///
+/// # Safety
+/// `options` is NULL or points to options of any version, of which nothing but the size is read before it is known.
+unsafe fn known(options: *const nablas_options) -> Result<nablas_options> {
+    const OURS: usize = size_of::<nablas_options>();
+    let mut known = nablas_options { size: OURS, threads: 0, isa: nablas_isa::Default as i32 };
+    if options.is_null() {
+        return Ok(known);
+    }
+    if !options.is_aligned() {
+        return fail(Status::Alignment, "the options: a misaligned address");
+    }
+    // SAFETY: the caller's promise: every version starts with the size.
+    let size = unsafe { (&raw const (*options).size).read() };
+    if !(FIRST_SIZE..=MAX_SIZE).contains(&size) {
+        return fail(
+            Status::Parameter,
+            format_args!("the options' size: expected sizeof(nablas_options), got {size}"),
+        );
+    }
+    let bytes = options.cast::<u8>();
+    // SAFETY: the caller's promise: there are `size` bytes.
+    if (OURS..size).any(|i| unsafe { bytes.add(i).read() } != 0) {
+        return fail(
+            Status::Parameter,
+            format_args!("the options: a field set that nablas {} does not know", env!("CARGO_PKG_VERSION")),
+        );
+    }
+    // SAFETY: both have as many bytes, and any bytes are options.
+    unsafe { bytes.copy_to_nonoverlapping((&raw mut known).cast(), size.min(OURS)) };
+    Ok(known)
+}
+
 /// What options ask for.
 ///
 /// # Safety
 /// `options` is NULL or points to options.
 pub(crate) unsafe fn setup(options: *const nablas_options) -> Result<Setup> {
-    let (mut threads, mut isa) = (0, nablas_isa::Default as i32);
-    if !options.is_null() {
-        if !options.is_aligned() {
-            return fail(Status::Alignment, "the options: a misaligned address");
-        }
-        // SAFETY: the caller's promise.
-        let given = unsafe { *options };
-        let expected = size_of::<nablas_options>();
-        if given.size != expected {
-            let got = given.size;
-            return fail(
-                Status::Parameter,
-                format_args!("the options' size: expected {expected}, got {got}"),
-            );
-        }
-        (threads, isa) = (given.threads, given.isa);
-    }
+    // SAFETY: the caller's promise.
+    let nablas_options { threads, isa, .. } = unsafe { known(options)? };
     let isa = match isa_name(isa)? {
         Some(name) => IsaToken::pin(name).map_err(Error::from)?,
         None => nablas::isa()?,

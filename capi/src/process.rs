@@ -3,7 +3,7 @@
 use crate::{
     call::guard,
     config::{self, nablas_config},
-    dense,
+    dense, fork,
     network::put,
     options::isa_name,
     pointwise, scratch,
@@ -49,6 +49,7 @@ pub extern "C" fn nablas_set_num_threads(threads: usize) -> nablas_status {
 /// The threads of calls that name none; 0 if `NABLAS_NUM_THREADS` is no number of threads.
 #[unsafe(no_mangle)]
 pub extern "C" fn nablas_get_num_threads() -> usize {
+    fork::watch();
     threads::default().unwrap_or(0)
 }
 

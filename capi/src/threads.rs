@@ -1,13 +1,17 @@
 //! The library's own threads.
 //!
 //! One pool for each number of threads, made when first needed and kept: a program uses a few numbers at most. Threads
-//! do not survive a `fork`, so a pool belongs to the process that made it, and a child makes its own. The list of pools
-//! has no lock, since a lock that another thread held in the moment of the `fork` would stay locked in the child.
+//! do not survive a `fork`, so a pool belongs to the process that made it, and a child makes its own (`fork.rs`). The
+//! list of pools has no lock, since a lock that another thread held in the moment of the `fork` would stay locked in the
+//! child.
 
-use crate::status::{Result, fail, nablas_status as Status};
+use crate::{
+    fork,
+    status::{Result, fail, nablas_status as Status},
+};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
-    env, process, ptr,
+    env, ptr,
     sync::{
         OnceLock,
         atomic::{AtomicPtr, AtomicUsize, Ordering},
@@ -18,14 +22,11 @@ use std::{
 /// Threads at most.
 const MAX_THREADS: usize = 1024;
 
-/// FLOP that must stand behind every thread: nablas' own estimate of what waking a pool costs.
-const FLOP_PER_TASK: f64 = 4e6;
-
 /// What `nablas_set_num_threads` said; 0 for nothing.
 static SET: AtomicUsize = AtomicUsize::new(0);
 
 struct Pool {
-    process: u32,
+    process: (u32, u64),
     threads: usize,
     pool: ThreadPool,
     next: *mut Pool,
@@ -48,20 +49,30 @@ pub(crate) fn processors() -> usize {
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS))
 }
 
-/// The threads of a call that names none: what was set, `NABLAS_NUM_THREADS`, or the processors.
-pub(crate) fn default() -> Result<usize> {
+/// What `NABLAS_NUM_THREADS` says, or the processors; the text if it is no number of threads. Read once.
+fn variable() -> &'static std::result::Result<usize, String> {
     static VARIABLE: OnceLock<std::result::Result<usize, String>> = OnceLock::new();
-    match SET.load(Ordering::Relaxed) {
-        0 => {}
-        set => return Ok(set),
-    }
-    let variable = VARIABLE.get_or_init(|| match env::var("NABLAS_NUM_THREADS") {
+    VARIABLE.get_or_init(|| match env::var("NABLAS_NUM_THREADS") {
         Ok(text) if !text.is_empty() => {
             text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n)).ok_or(text)
         }
         _ => Ok(processors()),
-    });
-    match variable {
+    })
+}
+
+/// Computes what is computed once.
+pub(crate) fn settle() {
+    processors();
+    _ = variable();
+}
+
+/// The threads of a call that names none: what was set, `NABLAS_NUM_THREADS`, or the processors.
+pub(crate) fn default() -> Result<usize> {
+    match SET.load(Ordering::Relaxed) {
+        0 => {}
+        set => return Ok(set),
+    }
+    match variable() {
         Ok(threads) => Ok(*threads),
         Err(text) => fail(
             Status::Parameter,
@@ -77,14 +88,9 @@ pub(crate) fn set(threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// How many of `threads` this much work is worth.
-pub(crate) fn worth(flop: f64, threads: usize) -> usize {
-    ((flop / FLOP_PER_TASK) as usize).clamp(1, threads)
-}
-
 /// The pool of this process with so many threads.
 pub(crate) fn pool(threads: usize) -> Result<&'static ThreadPool> {
-    let process = process::id();
+    let process = fork::this_process();
     let find = |mut node: *mut Pool| {
         // SAFETY: nodes are never freed, and not changed once they are in the list.
         while let Some(p) = unsafe { node.as_ref() } {

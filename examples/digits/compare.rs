@@ -110,7 +110,7 @@ fn time<T: Scalar>(
 ) -> nablas::Result<(Vec<T>, f64)> {
     let mut params = params.to_vec();
     let mut grads = vec![T::ZERO; params.len()];
-    let mut optimizer = AdamW::new(params.len(), 1e-3)?.isa(isa);
+    let mut optimizer = AdamW::with(isa, params.len(), 1e-3)?;
     let mut first = None;
     let mut times = Vec::new();
     let began = Instant::now();

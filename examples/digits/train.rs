@@ -30,7 +30,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let mut params = vec![T::ZERO; mlp.param_len()];
         Init::HeNormal.fill(mlp, &mut params, options.seed)?;
         let grads = vec![T::ZERO; mlp.param_len()];
-        let optimizer = AdamW::new(mlp.param_len(), options.learning_rate)?.isa(plan.isa());
+        let optimizer = AdamW::with(plan.isa(), mlp.param_len(), options.learning_rate)?;
         Ok(Self { plan, options, params, grads, workspace: plan.workspace()?, optimizer })
     }
 

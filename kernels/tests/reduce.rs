@@ -88,6 +88,27 @@ fn column_sums_take_the_rows_in_order() {
     column_sums::<f64>();
 }
 
+/// The gaps between the rows may be somebody else's, who writes there.
+#[test]
+fn column_sums_claim_no_gaps() {
+    let (rows, cols, ld) = (5, 19, 23);
+    let mut x: Vec<f32> = (0..rows * ld).map(|i| i as f32).collect();
+    let want: Vec<f32> = (0..cols).map(|j| (0..rows).map(|i| (i * ld + j) as f32).sum()).collect();
+    let data = x.as_mut_ptr();
+    for isa in IsaToken::available() {
+        let mut out = vec![0.0; cols];
+        // SAFETY: the rows are readable, the gap that is written is none of theirs.
+        let (view, gap) = unsafe {
+            let view = View::from_raw_parts(data.cast_const(), ld, rows, cols);
+            (view, std::slice::from_raw_parts_mut(data.add(cols), ld - cols))
+        };
+        gap.fill(-1.0);
+        isa.run(ColumnSums { x: view, out: &mut out });
+        gap.fill(f32::NAN);
+        assert_eq!(out, want, "{}", isa.name());
+    }
+}
+
 /// ln Σ eˣ and the softmax, in `f64`.
 fn softmax(x: &[f64]) -> (f64, Vec<f64>) {
     let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -318,25 +318,18 @@ impl<T: Scalar> Ops<T> {
             return;
         }
         let e = self.engine();
-        // Rows that overlap, or run backwards, are no row-major block: they are added one at a time.
-        let apart = isize::try_from(ld).is_ok() && ld >= n;
-        let rows = if apart { m } else { 1 };
         let (delta, sums) = (Shared(delta.cast_mut()), Shared(sums));
         let tasks = tasks_for(16.0 * m as f64 * n as f64, e.threads);
         let block = n.div_ceil(tasks).next_multiple_of(64);
         for_each_item(tasks, n.div_ceil(block), &|_, i| {
             let (col, cols) = (i * block, block.min(n - i * block));
-            for row in (0..m).step_by(rows) {
-                let from = delta.add(row.wrapping_mul(ld).wrapping_add(col));
-                // SAFETY: items are disjoint columns; the caller vouches for all of them.
-                let (x, out) = unsafe {
-                    let x = core::slice::from_raw_parts(from.cast_const(), (rows - 1) * ld + cols);
-                    (x, core::slice::from_raw_parts_mut(sums.add(col), cols))
-                };
-                if let Some(x) = View::new(x, ld.max(cols), rows, cols) {
-                    e.run(ColumnSums { x, out });
-                }
-            }
+            // SAFETY: items are disjoint columns; the caller vouches for all of them. Nothing is said of what lies between
+            // the rows: it may be somebody else's.
+            let (x, out) = unsafe {
+                let x = View::from_raw_parts(delta.add(col).cast_const(), ld, m, cols);
+                (x, core::slice::from_raw_parts_mut(sums.add(col), cols))
+            };
+            e.run(ColumnSums { x, out });
         });
     }
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Netlib's own testers of the level 3 (Debian's libblas-test, Fortran and CBLAS) on the reference BLAS, with our sgemm_,
-# dgemm_, cblas_sgemm and cblas_dgemm interposed, on every instruction set of the machine. Prints
-# the testers' verdicts. Their matrices are small; capi/tests/blas.rs has large ones. One command; installs what it needs (as root, from Debian's packages).
+# dgemm_, cblas_sgemm and cblas_dgemm interposed, on every instruction set of the machine. Prints the testers' verdicts.
+# Their matrices are small; capi/tests/blas.rs has large ones. One command; installs what it needs (as root, from Debian's
+# packages).
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-. tests/external/tools.sh
+. "$(dirname "$0")/tools.sh"
+need gcc
 blas=/usr/lib/$(gcc -print-multiarch)/blas
 need_file "$blas/xblat3s" libblas-test
 need_file "$blas/libblas.so.3" libblas3
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 cargo build --release -p nablas-blas
 library=$CARGO_TARGET_DIR/release/libnablas_blas.so
 work=$(mktemp -d)

@@ -1,4 +1,10 @@
-# Sourced: finds tools, or installs them.
+# Sourced: goes to the repository, says where cargo builds, finds tools or installs them.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# As cargo takes it, from the directory that the script was called in; the scripts change it.
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}")
+export CARGO_TARGET_DIR
+cd "$root"
 
 # Installs Debian packages.
 debian() {

@@ -7,6 +7,8 @@ pub mod blas;
 mod call;
 #[path = "../../src/elem.rs"]
 mod elem;
+#[path = "../../src/fork.rs"]
+mod fork;
 #[path = "../../src/scratch.rs"]
 #[expect(dead_code, reason = "shared with nablas-capi, which uses all of it")]
 mod scratch;

@@ -2,8 +2,11 @@
  * What only a C program shows: calls from several threads at once, after a fork, and in a process whose pool a fork
  * left behind. Every result must have the bits of one thread's.
  */
+#define _GNU_SOURCE
 #include <nablas.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +95,12 @@ static void threads_at_once(void) {
     EXPECT(pthread_join(threads[i], NULL) == 0);
 }
 
+static void wait_for(pid_t child) {
+  int status;
+  EXPECT(waitpid(child, &status, 0) == child);
+  EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* The child of a fork, and its child, must get on without the parent's threads. */
 static void fork_and_compare(int generations) {
   fflush(NULL);
@@ -105,12 +114,88 @@ static void fork_and_compare(int generations) {
       fork_and_compare(generations - 1);
     _exit(0);
   }
-  int status;
-  EXPECT(waitpid(child, &status, 0) == child);
-  EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  wait_for(child);
+}
+
+/* A fork while another thread is in its first call: what is made or asked once there must be had in the child. */
+static void *first_call(void *nothing) {
+  free(layer(2));
+  EXPECT(nablas_get_config()->processors > 0 && nablas_get_num_threads() > 0);
+  return nothing;
+}
+
+static void fork_in_a_first_call(void) {
+  for (unsigned i = 0; i < 60; i++) {
+    fflush(NULL);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+      pthread_t other;
+      EXPECT(pthread_create(&other, NULL, first_call, NULL) == 0);
+      usleep(i * 10);
+      pid_t grandchild = fork();
+      EXPECT(grandchild >= 0);
+      alarm(60);
+      if (grandchild == 0) {
+        first_call(NULL);
+        _exit(0);
+      }
+      wait_for(grandchild);
+      EXPECT(pthread_join(other, NULL) == 0);
+      _exit(0);
+    }
+    wait_for(child);
+  }
+}
+
+#ifdef __linux__
+/* A child with the number of its parent: each is the first process of a namespace. Where the system lets us. */
+static void fork_to_the_same_number(void) {
+  fflush(NULL);
+  pid_t outside = fork();
+  EXPECT(outside >= 0);
+  if (outside == 0) {
+    if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0) {
+      puts("process numbers that repeat: not tried, no namespaces to be had");
+      fflush(NULL);
+      _exit(0);
+    }
+    pid_t parent = fork();
+    EXPECT(parent >= 0);
+    if (parent == 0) {
+      EXPECT(getpid() == 1);
+      alarm(120);
+      compare(2);
+      EXPECT(unshare(CLONE_NEWPID) == 0);
+      pid_t child = fork();
+      EXPECT(child >= 0);
+      if (child == 0) {
+        EXPECT(getpid() == 1);
+        alarm(60);
+        compare(2);
+        _exit(0);
+      }
+      wait_for(child);
+      _exit(0);
+    }
+    wait_for(parent);
+    _exit(0);
+  }
+  wait_for(outside);
+}
+#endif
+
+/* The first process of a namespace ignores what it has no handler for. */
+static void too_long(int number) {
+  static const char words[] = "process: took too long\n";
+  (void)number;
+  if (write(2, words, sizeof words - 1)) {
+  }
+  _exit(1);
 }
 
 int main(void) {
+  signal(SIGALRM, too_long);
   alarm(300);
   for (size_t i = 0; i < BATCH * INPUTS; i++)
     x[i] = (float)((i * 7919u) % 1009u) / 1009.0f - 0.5f;
@@ -118,6 +203,9 @@ int main(void) {
     w[i] = (float)((i * 104729u) % 997u) / 997.0f - 0.5f;
   for (uint32_t i = 0; i < BATCH; i++)
     classes[i] = i % OUTPUTS;
+#ifndef __SANITIZE_ADDRESS__ /* its allocator may be left locked by a fork */
+  fork_in_a_first_call();
+#endif
   const size_t widths[] = {INPUTS, HIDDEN, OUTPUTS};
   const int32_t activations[] = {NABLAS_ACTIVATION_TANH, NABLAS_ACTIVATION_IDENTITY};
   CHECK(nablas_smlp_create(2, widths, activations, NULL, &mlp));
@@ -132,6 +220,9 @@ int main(void) {
   threads_at_once();
   fork_and_compare(2); /* with pools that do not survive */
   compare(2);
+#ifdef __linux__
+  fork_to_the_same_number();
+#endif
 
   CHECK(nablas_set_num_threads(3));
   EXPECT(nablas_get_num_threads() == 3);

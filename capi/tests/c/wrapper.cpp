@@ -119,6 +119,19 @@ void run() {
   REFUSED(NABLAS_STATUS_PARAMETER, nablas::optimizer<T>::sgd(4, -1));
   REFUSED(NABLAS_STATUS_WORKSPACE,
           plan.make_workspace(nablas::span<unsigned char>(memory.data(), memory.size() - 1)));
+
+  // What a workspace was moved from is empty; what it was moved to goes on, its forward pass kept.
+  must(plan.forward(params, X, {y.data(), b, m}, own));
+  void *const at = own.data();
+  auto taken = std::move(own);
+  EXPECT(own.data() == nullptr && own.size() == 0 && taken.data() == at);
+  REFUSED(NABLAS_STATUS_NULL, plan.forward(params, X, {y.data(), b, m}, own));
+  must(plan.backward(params, X, dY, grads, taken));
+  lent = std::move(taken);
+  EXPECT(taken.data() == nullptr && lent.data() == at);
+  must(plan.backward(params, X, dY, grads, lent));
+  own = std::move(lent);
+
   const std::vector<std::uint32_t> classes(b, 7);
   const nablas::loss<T> softmax{NABLAS_LOSS_SOFTMAX_CROSS_ENTROPY};
   REFUSED(NABLAS_STATUS_CLASS, plan.value_and_grad(params, X, softmax, classes, grads, own));
