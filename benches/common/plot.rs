@@ -13,8 +13,8 @@ pub(crate) struct Point {
     pub(crate) batch: usize,
     /// Seconds a step, the best sample.
     pub(crate) seconds: f64,
-    /// Of the FMA peak of as many threads.
-    pub(crate) share: f64,
+    /// Seconds that its products take at the FMA peak of as many threads.
+    pub(crate) peak_seconds: f64,
     pub(crate) workspace: usize,
     /// Of a plan that keeps the whole batch's state between forward and backward.
     pub(crate) keeping: usize,
@@ -23,6 +23,10 @@ pub(crate) struct Point {
 impl Point {
     fn nanoseconds_a_sample(&self) -> f64 {
         1e9 * self.seconds / self.batch as f64
+    }
+
+    fn share(&self) -> f64 {
+        self.peak_seconds / self.seconds
     }
 }
 
@@ -35,8 +39,8 @@ pub(crate) fn write(folder: &Path, curve: &str, points: &[Point]) -> Result<(), 
         "{curve},network,path,threads,batch,seconds,ns_per_sample,fma_share,workspace_bytes,keeping_bytes"
     )?;
     for p in points {
-        let Point { network, path, threads, x, batch, seconds, share, workspace, keeping } = p;
-        let ns = p.nanoseconds_a_sample();
+        let Point { network, path, threads, x, batch, seconds, workspace, keeping, .. } = p;
+        let (ns, share) = (p.nanoseconds_a_sample(), p.share());
         writeln!(
             csv,
             "{x},{network},{path},{threads},{batch},{seconds:.4e},{ns:.2},{share:.4},{workspace},{keeping}"
@@ -55,7 +59,7 @@ pub(crate) fn write(folder: &Path, curve: &str, points: &[Point]) -> Result<(), 
     let time: &dyn Fn(&Point) -> f64 = &Point::nanoseconds_a_sample;
     let memory: &dyn Fn(&Point) -> f64 = &|p| p.workspace as f64 / 1024.0;
     panel(&panels[0], (curve, "ns a sample"), points, range(time), time)?;
-    panel(&panels[1], (curve, "share of the FMA peak, %"), points, 0.0..100.0, &|p| 100.0 * p.share)?;
+    panel(&panels[1], (curve, "share of the FMA peak, %"), points, 0.0..100.0, &|p| 100.0 * p.share())?;
     panel(&panels[2], (curve, "workspace, KiB"), points, range(memory), memory)?;
     for (i, (line, style)) in lines(points).into_iter().enumerate() {
         let (x, y) = (40 + 190 * i as i32, 10);
