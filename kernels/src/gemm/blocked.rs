@@ -104,7 +104,7 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Gemm<T, E> {
         while jc < n {
             let nc = cut.nc.min(n - jc);
             let panels = Panels::new::<T, I>(nc);
-            // Few panels do not repay packing A: each of its scalars is read once a panel.
+            // Few panels do not repay packing a transposed A: each of its scalars is read once a panel.
             let few = alpha_a == T::ONE && (panels.count() <= 2 || m <= 8);
             let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);
             // Few rows do not repay packing B, where its rows can be read in place by whole vectors.
@@ -128,7 +128,8 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Gemm<T, E> {
                 while ic < m {
                     let mc = cut.mc.min(m - ic);
                     let a = self.a.at(ic, pc);
-                    let rows = if a.cs == 1 && (few || !E::ADJACENT_ROWS) {
+                    // Rows that are contiguous feed a tile as fast where they lie as packed: packing is lost time.
+                    let rows = if a.cs == 1 && alpha_a == T::ONE {
                         Rows::Contiguous(a.ptr, a.rs)
                     } else if E::ADJACENT_ROWS && a.rs == 1 && few {
                         Rows::Adjacent(a.ptr, a.cs)
