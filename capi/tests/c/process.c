@@ -117,6 +117,7 @@ static void fork_and_compare(int generations) {
   wait_for(child);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* its allocator may be left locked by a fork */
 /* A fork while another thread is in its first call: what is made or asked once there must be had in the child. */
 static void *first_call(void *nothing) {
   free(layer(2));
@@ -147,6 +148,7 @@ static void fork_in_a_first_call(void) {
     wait_for(child);
   }
 }
+#endif
 
 #ifdef __linux__
 /* A child with the number of its parent: each is the first process of a namespace. Where the system lets us. */
@@ -203,7 +205,7 @@ int main(void) {
     w[i] = (float)((i * 104729u) % 997u) / 997.0f - 0.5f;
   for (uint32_t i = 0; i < BATCH; i++)
     classes[i] = i % OUTPUTS;
-#ifndef __SANITIZE_ADDRESS__ /* its allocator may be left locked by a fork */
+#ifndef __SANITIZE_ADDRESS__
   fork_in_a_first_call();
 #endif
   const size_t widths[] = {INPUTS, HIDDEN, OUTPUTS};
