@@ -214,7 +214,7 @@ impl Engine {
         });
     }
 
-    /// δ' ← (δ·W) ⊙ g', adding its column sums to `sums`: each sum one chain over the rows.
+    /// δ' ← (δ·W) ⊙ g', adding its column sums to `sums`, if not null: each one chain, so of at most 512 rows.
     ///
     /// # Safety
     /// As for [`gemm`](Self::gemm), with δ' for C; the derivative is m × n; `sums` is null or has n elements.

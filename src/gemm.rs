@@ -16,8 +16,9 @@ use nablas_kernels::gemm::{epilogue::Start, pack::Operand};
 
 /// The native GEMM: an ISA and a number of threads.
 ///
-/// Each element of C is one chain of fused multiply-adds, k ascending, from β·C (0 for β = 0, C not read), of
-/// fma(α·A\[i,k\], B\[k,j\], acc) with α·A\[i,k\] rounded once. The bits of the result depend on nothing else: not on
+/// Each element of C is the sum, in order, of chains of 512 fused multiply-adds, k ascending, of fma(α·A\[i,k\],
+/// B\[k,j\], acc) with α·A\[i,k\] rounded once: the first chain from β·C (0 for β = 0, C not read), the others from 0.
+/// So the error stays at about (512 + k/512) roundings, however long the sum. The bits of the result depend on nothing else: not on
 /// threads, strides, blocking or ISA.
 #[derive(Debug, Clone, Copy)]
 pub struct Gemm<T> {

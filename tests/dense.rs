@@ -14,7 +14,7 @@ mod stored;
 
 use activations::{all, reference};
 use bits::assert_bits;
-use chain::{Element, chain};
+use chain::{Element, chains};
 use nablas::{
     Activation, BackendKind, Dense, IsaToken, MatMut, MatRef, Pointwise, Result,
     dense::{SavedMut, SavedRef},
@@ -98,7 +98,7 @@ fn forward<T: Element>(
     };
     let start = |j: usize| bias.as_ref().map_or(T::ZERO, |b| b[j]);
     let z: Vec<T> =
-        (0..rows * outputs).map(|e| chain(start(e % outputs), terms(e / outputs, e % outputs))).collect();
+        (0..rows * outputs).map(|e| chains(start(e % outputs), terms(e / outputs, e % outputs))).collect();
     let (mut a, mut d) = (z.clone(), z.clone());
     act.value_and_derivative_on(IsaToken::pin("scalar")?, &z, &mut a, &mut d)?;
     for isa in IsaToken::available() {
@@ -178,13 +178,16 @@ fn forward_follows_strides_in_every_combination() -> Result<()> {
     Ok(())
 }
 
-/// Inner sizes of more than a cache block: the output holds unfinished chains meanwhile.
+/// Inner sizes of more than a cache block: the output holds the sum so far meanwhile.
 #[test]
 fn forward_goes_on_across_blocks_of_k() -> Result<()> {
     for (form, act) in
         [Activation::Tanh, Activation::Relu, Activation::Exp, Activation::Identity].into_iter().enumerate()
     {
         forward::<f32>(act, (7, 1100, 35), form + 1)?;
+    }
+    for (form, inputs) in [511, 512, 513, 1024, 1025].into_iter().enumerate() {
+        forward::<f32>(Activation::Silu, (9, inputs, 19), form)?;
     }
     forward::<f64>(Activation::Gelu, (25, 1600, 9), 1)
 }
@@ -226,6 +229,11 @@ fn sizes_of_zero_are_no_work() -> Result<()> {
     Ok(())
 }
 
+/// The sum of a column: chains of additions.
+fn sum_of<T: Element>(column: impl Iterator<Item = T>) -> T {
+    chains(T::ZERO, column.map(|x| (x, T::ONE)))
+}
+
 /// What a layer below has saved, and the slopes that it stands for.
 struct State<T> {
     mask: Vec<u8>,
@@ -262,7 +270,7 @@ fn vjp_input<T: Element>(
         Saved::Mask => act.parameter().filter(|_| act.name() == "leaky_relu").unwrap_or(T::ZERO),
         _ => z[e],
     };
-    let sum = |e: usize| chain(T::ZERO, terms(e / inputs, e % inputs));
+    let sum = |e: usize| chains(T::ZERO, terms(e / inputs, e % inputs));
     let times = |e: usize| if slope(e) == T::ZERO { T::ZERO } else { sum(e) * slope(e) };
     let expected: Vec<T> = (0..rows * inputs).map(times).collect();
     for isa in IsaToken::available() {
@@ -293,7 +301,7 @@ fn vjp_input<T: Element>(
                 close(out[e], exact * slope(e).to_f64(), outputs, || what("δ' in f64"));
             }
             if form % 3 != 2 {
-                let column = |j: usize| out.iter().skip(j).step_by(inputs).fold(T::ZERO, |s, x| s + *x);
+                let column = |j: usize| sum_of(out.iter().skip(j).step_by(inputs).copied());
                 assert_bits(&db, &(0..inputs).map(column).collect::<Vec<T>>(), || what("db'"));
             }
         }
@@ -323,6 +331,12 @@ fn input_vjps_go_on_across_blocks_of_k() -> Result<()> {
     {
         vjp_input::<f32>(act, (7, 35, 1100), form)?;
     }
+    // As deep as chains go, and more rows than one of db' has.
+    for (form, (rows, outputs)) in [(3, 512), (5, 513), (512, 6), (513, 5), (1025, 7)].into_iter().enumerate()
+    {
+        vjp_input::<f32>(Activation::Relu, (rows, 35, outputs), 3 * form)?;
+        vjp_input::<f64>(Activation::Silu, (rows, 20, outputs), 3 * form + 1)?;
+    }
     vjp_input::<f64>(Activation::Identity, (25, 9, 1600), 0)?;
     vjp_input::<f64>(Activation::Relu, (4, 9, 0), 0)
 }
@@ -342,7 +356,7 @@ fn vjp_weights<T: Element>((rows, inputs, outputs): (usize, usize, usize), form:
     for accumulate in [false, true] {
         let start = if accumulate { before } else { T::ZERO };
         let expected: Vec<T> =
-            (0..outputs * inputs).map(|e| chain(start, terms(e / inputs, e % inputs))).collect();
+            (0..outputs * inputs).map(|e| chains(start, terms(e / inputs, e % inputs))).collect();
         for isa in IsaToken::available() {
             for backend in BACKENDS {
                 let what =
@@ -367,9 +381,13 @@ fn vjp_weights<T: Element>((rows, inputs, outputs): (usize, usize, usize), form:
     Ok(())
 }
 
+/// Sizes (rows, inputs, outputs) of no rows, and of as many as chains have.
+const LONG: [(usize, usize, usize); 6] =
+    [(0, 3, 5), (511, 5, 3), (512, 20, 7), (513, 19, 8), (1025, 5, 6), (1300, 20, 7)];
+
 #[test]
 fn weight_vjps_sum_over_the_batch() -> Result<()> {
-    for (i, sizes) in SIZES.into_iter().chain([(0, 3, 5), (1300, 20, 7)]).enumerate() {
+    for (i, sizes) in SIZES.into_iter().chain(LONG).enumerate() {
         vjp_weights::<f32>(sizes, i)?;
         vjp_weights::<f64>(sizes, 3 * i)?;
     }
@@ -396,11 +414,15 @@ fn bias_vjps_are_column_sums_of_any_rows() -> Result<()> {
                 (3, 0, 5),
                 (4, 9, 0),
                 (6, 9, 2),
+                (512, 7, 7),
+                (513, 7, 7),
+                (1025, 3, 3),
+                (1537, 2, 2),
             ] {
                 let delta = MatRef::with_strides(&data, rows, cols, ld, 1)?;
                 let mut db = vec![f32::NAN; cols];
                 dense.vjp_bias(delta, &mut db)?;
-                let sum = |j: usize| (0..rows).fold(0.0, |s, i| s + data[i * ld as usize + j]);
+                let sum = |j: usize| sum_of((0..rows).map(|i| data[i * ld as usize + j]));
                 let expected: Vec<f32> = (0..cols).map(sum).collect();
                 assert_bits(&db, &expected, || format!("{isa:?} {backend:?} {rows}×{cols} {ld}"));
             }

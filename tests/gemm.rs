@@ -1,4 +1,4 @@
-//! The native product on every ISA, to the bit: one chain of fused multiply-adds an element, whatever the sizes,
+//! The native product on every ISA, to the bit: chains of 512 fused multiply-adds an element, whatever the sizes,
 //! strides, blocks and threads.
 
 #[path = "common/bits.rs"]
@@ -11,7 +11,7 @@ mod numbers;
 mod stored;
 
 use bits::assert_bits;
-use chain::{Element, chain};
+use chain::{Element, chains};
 use nablas::{Gemm, IsaToken, MatMut, MatRef, Result};
 use numbers::numbers;
 use proptest::prelude::*;
@@ -50,7 +50,7 @@ fn check<T: Element>(case: Case, threads: &[usize]) -> Result<()> {
         for j in 0..n {
             let start = if beta == T::ZERO { T::ZERO } else { beta * c[(i, j)] };
             let terms = row.iter().enumerate().filter(|_| alpha != T::ZERO);
-            expected[i * c.strides.0 + j * c.strides.1] = chain(start, terms.map(|(p, a)| (*a, b[(p, j)])));
+            expected[i * c.strides.0 + j * c.strides.1] = chains(start, terms.map(|(p, a)| (*a, b[(p, j)])));
         }
     }
     for isa in IsaToken::available() {
@@ -125,8 +125,23 @@ fn every_factor_with_every_layout_of_c() -> Result<()> {
     Ok(())
 }
 
+/// Depths at the ends of chains, with tiles of every width and height and columns that are no whole vectors.
 #[test]
-fn chains_go_on_across_blocks_of_k() -> Result<()> {
+fn chains_end_after_512_steps() -> Result<()> {
+    for (i, k) in [511, 512, 513, 1023, 1024, 1025, 1537].into_iter().enumerate() {
+        for (j, (m, n)) in [(1, 1), (7, 5), (26, 40), (25, 61), (3, 130), (33, 16)].into_iter().enumerate() {
+            let case = combination(7 * i + 11 * j, (m, k, n));
+            check_both(Case { alpha: 1.0, ..case }, &[1])?;
+            check_both(Case { alpha: 0.7, beta: 1.0, ..case }, &[1])?;
+        }
+        let layouts = (Rows, Rows, Rows);
+        check_both(Case { sizes: (96, k, 90), layouts, alpha: 1.0, beta: 0.7, seed: 9 }, &[1, 2, 3])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sums_go_on_across_blocks_of_k() -> Result<()> {
     for (i, c) in LAYOUTS.into_iter().enumerate() {
         for (sizes, alpha, beta) in
             [((13, 1100, 37), 1.0, 0.7), ((50, 1537, 20), 0.7, 0.0), ((2, 2100, 64), -1.0, 1.0)]
@@ -194,7 +209,7 @@ fn strides_below_zero() -> Result<()> {
                     let at =
                         (if flip_rows { m - 1 - i } else { i }) * n + if flip_cols { n - 1 - j } else { j };
                     let terms = (0..k).map(|p| (mirror(&a, m, k, i, p), mirror(&b, k, n, p, j)));
-                    let expected = chain(0.7 * before[at], terms);
+                    let expected = chains(0.7 * before[at], terms);
                     assert_eq!(out[at].to_bits(), expected.to_bits(), "{isa:?} ({rs}, {cs}) ({i}, {j})");
                 }
             }
@@ -220,7 +235,7 @@ fn strides_of_zero() -> Result<()> {
             let gemm = Gemm::with(isa, 1);
             let mut c = vec![f64::NAN; m * n];
             gemm.run(1.0, a_view, b_view, 0.0, MatMut::new(&mut c, m, n)?, &mut gemm.scratch(m, n, k))?;
-            let sum = |i, j| chain(0.0, (0..k).map(|p| (a[at(sa, i, p)], b[at(sb, p, j)])));
+            let sum = |i, j| chains(0.0, (0..k).map(|p| (a[at(sa, i, p)], b[at(sb, p, j)])));
             let expected: Vec<f64> = (0..m * n).map(|x| sum(x / n, x % n)).collect();
             assert_bits(&c, &expected, || format!("{isa:?} {sa:?} {sb:?}"));
         }

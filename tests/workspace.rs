@@ -28,7 +28,7 @@ fn check<T: Scalar>(paths: &mut BTreeMap<String, usize>) {
             let hidden = &widths[1..widths.len() - 1];
             let builder = hidden.iter().fold(Mlp::builder(widths[0]), |b, &n| b.layer(n, act));
             let mlp = builder.layer(widths[widths.len() - 1], Activation::Identity).build().unwrap();
-            for batch in [0, 1, 7, 24, 63, 64, 100, 512, 1000, 4096, 10_000, 262_144] {
+            for batch in [0, 1, 7, 24, 63, 64, 100, 512, 1000, 4096, 10_000, 32_257, 262_144, 600_000] {
                 for threads in [1, 2, 7, 16] {
                     for keep in [Keep::ForBackward, Keep::Nothing] {
                         let options = PlanOptions::new(batch).threads(threads).keep(keep);

@@ -7,6 +7,7 @@
 
 pub mod act;
 pub mod cache;
+pub mod chain;
 mod edge;
 pub mod entry;
 pub mod gemm;

@@ -2,7 +2,7 @@
 
 mod act_support;
 
-use act_support::{Guarded, LENGTHS, Random, all, key, keys};
+use act_support::{Guarded, LENGTHS, Random, all, chains, key, keys};
 use nablas_kernels::{
     act::{
         Activation, BackwardRows, Forward, ForwardRows, Kept, Rows, Saved, Value, ValueInPlace, Vjp,
@@ -192,6 +192,27 @@ fn row_kernels_agree_on_every_isa_shape_and_stride() {
 }
 
 /// db in two calls, by rows, is db in one; a null db is left alone.
+/// More rows than a chain has.
+#[test]
+fn column_sums_are_sums_of_chains() {
+    let mut random = Random(6);
+    for (rows, cols) in [(511, 5), (512, 37), (513, 70), (1024, 16), (1025, 33), (1537, 3)] {
+        let delta: Vec<f32> = (0..rows * cols).map(|_| random.within(1.0) as f32).collect();
+        let start: Vec<f32> = (0..cols).map(|_| random.within(1.0) as f32).collect();
+        let column = |j: usize| chains(start[j], (0..rows).map(|i| delta[i * cols + j]));
+        let want: Vec<f32> = (0..cols).map(column).collect();
+        for isa in IsaToken::available() {
+            let (mut x, mut db) = (delta.clone(), start.clone());
+            let block = Rows { ptr: x.as_mut_ptr(), ld: cols, rows, cols };
+            // SAFETY: the block is x, and db has cols elements.
+            isa.run(unsafe {
+                BackwardRows::new(Activation::Identity, block, Kept::Nothing, db.as_mut_ptr())
+            });
+            assert_eq!(keys(&db), keys(&want), "{rows} × {cols} on {}", isa.name());
+        }
+    }
+}
+
 #[test]
 fn column_sums_continue_across_calls() {
     let (rows, cols) = (7, 37);

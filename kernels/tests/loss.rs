@@ -2,7 +2,7 @@
 
 mod act_support;
 
-use act_support::{Guarded, LENGTHS, Random, keys};
+use act_support::{Guarded, LENGTHS, LONG, Random, key, keys, sixteen_lanes};
 use nablas_kernels::{
     isa::{IsaToken, Real},
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
@@ -87,7 +87,10 @@ fn formula(loss: Loss, y: &[f64], t: &[f64]) -> f64 {
         Loss::Bce => pairs().map(|(y, t)| y.max(0.0) - y * t + (-y.abs()).exp().ln_1p()).sum(),
         Loss::Class if y.is_empty() => f64::NAN,
         Loss::Class => lse() - y[class(t) as usize],
-        Loss::Probabilities => pairs().map(|(y, t)| t * (lse() - y)).sum(),
+        Loss::Probabilities => {
+            let lse = lse();
+            pairs().map(|(y, t)| t * (lse - y)).sum()
+        }
     }
 }
 
@@ -132,6 +135,40 @@ fn values<T: Math>() {
 fn values_agree_with_the_formulas() {
     values::<f32>();
     values::<f64>();
+}
+
+/// Rows in which the chains of the virtual lanes end: to the bit where a term is easily said, else on every ISA alike.
+fn long_rows<T: Math>() {
+    for cols in LONG {
+        for loss in LOSSES {
+            let (y, t) = problem::<T>(loss, cols, 4.0);
+            let mut first = None;
+            for isa in IsaToken::available() {
+                let (value, delta) = run(isa, loss, (&y, &t), (1, cols, cols), 0.5);
+                let bits = (keys(&value), keys(&delta));
+                assert_eq!(*first.get_or_insert(bits.clone()), bits, "{loss:?} on {}", isa.name());
+                let residuals = || y.iter().zip(&t).map(|(y, t)| *y - *t);
+                let terms: Vec<T> = match loss {
+                    Loss::Mse => residuals().map(|r| r * r).collect(),
+                    Loss::L1 => residuals().map(|r| T::from_f64(r.to_f64().abs())).collect(),
+                    _ => {
+                        let wide = |x: &[T]| x.iter().map(|x| x.to_f64()).collect::<Vec<_>>();
+                        let (got, want) = (value[0].to_f64(), formula(loss, &wide(&y), &wide(&t)));
+                        let close = (20.0 + (cols as f64).sqrt()) * T::EPSILON.to_f64() * want.abs();
+                        assert!((got - want).abs() < close, "{loss:?}: {got}, {want}");
+                        continue;
+                    }
+                };
+                assert_eq!(key(value[0]), key(sixteen_lanes(&terms)), "{loss:?} of {cols} on {}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn long_rows_are_chains_in_every_lane() {
+    long_rows::<f32>();
+    long_rows::<f64>();
 }
 
 #[test]

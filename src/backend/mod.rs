@@ -2,8 +2,9 @@
 //!
 //! The contract of [`Backend::gemm`], C ← α·A·B + β·C:
 //! - β = 0 never reads C; α = 0 or an inner size of 0 leaves β·C (zeros for β = 0) and reads neither A nor B.
-//! - the native backend computes each element of C as one chain of fused multiply-adds, k ascending, from β·C
-//!   (0 for β = 0), of fma(α·A\[i,k\], B\[k,j\], acc) with α·A\[i,k\] rounded once. The others agree within rounding.
+//! - the native backend computes each element of C as the sum, in order, of chains of 512 fused multiply-adds, k
+//!   ascending, the first from β·C (0 for β = 0), of fma(α·A\[i,k\], B\[k,j\], acc) with α·A\[i,k\] rounded once. The
+//!   others agree within rounding.
 //! - C cannot overlap A or B: it is borrowed exclusively.
 
 #[cfg(feature = "cblas")]

@@ -214,7 +214,7 @@ impl<T: Scalar> Dense<T> {
         Ok(())
     }
 
-    /// db ← the column sums of δ, each one chain over the rows. δ B×n_l with contiguous rows.
+    /// db ← the column sums of δ, each the sum of chains of 512 rows. δ B×n_l with contiguous rows.
     ///
     /// # Errors
     /// As for [`forward`](Self::forward).

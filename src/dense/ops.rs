@@ -234,7 +234,7 @@ impl<T: Scalar> Ops<T> {
             Self::Native(e) => {
                 let p = Product { m, n, k, alpha: T::ONE, a: delta, b: w, alpha_on_b: false };
                 // SAFETY: the caller's promise.
-                unsafe { e.input_vjp(p, state.derivative(act), (out, ld), sums, scratch) }
+                unsafe { e.input_vjp(p, state.derivative(act), (out, ld), core::ptr::null_mut(), scratch) }
             }
             Self::Foreign(e, backend) => {
                 let block = block_rows::<T>(n);
@@ -254,11 +254,11 @@ impl<T: Scalar> Ops<T> {
                         e.run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
                     }
                 });
-                if !sums.is_null() {
-                    // SAFETY: the sums are over what was just written.
-                    unsafe { self.column_sums((m, n), (out.cast_const(), ld), sums) }
-                }
             }
+        }
+        if !sums.is_null() {
+            // SAFETY: the sums are over what was just written.
+            unsafe { self.column_sums((m, n), (out.cast_const(), ld), sums) }
         }
     }
 
@@ -304,7 +304,7 @@ impl<T: Scalar> Ops<T> {
         }
     }
 
-    /// Adds the column sums of δ, `m` rows of `n`, to `sums`, each one chain over the rows.
+    /// Adds the column sums of δ, `m` rows of `n`, to `sums`, each over chains of the rows.
     ///
     /// # Safety
     /// δ is readable over these sizes; `sums` has n elements.
@@ -333,8 +333,8 @@ impl<T: Scalar> Ops<T> {
         });
     }
 
-    /// δ ← δ ⊙ g' in place for `m` rows of `n`, its column sums added to `sums` (null for none), each one
-    /// chain over the rows.
+    /// δ ← δ ⊙ g' in place for `m` rows of `n`, its column sums added to `sums` (null for none), each over
+    /// chains of the rows.
     ///
     /// # Safety
     /// δ is readable and writable, the state readable, over these sizes; `sums` is null or has n elements.

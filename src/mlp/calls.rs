@@ -13,7 +13,7 @@ use crate::{
     loss::{Fold, Loss, Targets},
     parallel::{Shared, for_each_item, tasks_for},
 };
-use nablas_kernels::gemm::dense::FoldSlots;
+use nablas_kernels::{chain::CHAIN, gemm::dense::FoldSlots};
 
 /// Where ∂L/∂A_L comes from.
 #[derive(Clone, Copy)]
@@ -295,16 +295,31 @@ impl<T: Scalar> Plan<T> {
         let (count, rows) = slots(len, batch);
         let (net, tasks) = self.prepare(f, params, base, batch, Some(first));
         let slot = slots_of(grads.as_mut_ptr(), base, f.slots);
+        let memory = Shared(base);
         for_each_item(tasks, count, &|task, s| {
             let (from, to) = (s * rows, batch.min((s + 1) * rows));
-            let mut start = from;
-            while start < to {
-                let end = to.min(start + f.tile_rows);
-                tile(net, task, start, end, slot(s), start == from);
-                start = end;
+            for chain in (from..to).step_by(CHAIN) {
+                // The slot's first chain is its gradient so far; each later one is a gradient of its own, then added.
+                let own = if chain == from { slot(s) } else { memory.add(f.chains.0 + task * f.chains.1) };
+                let (mut start, to) = (chain, to.min(chain + CHAIN));
+                while start < to {
+                    let end = to.min(start + f.tile_rows);
+                    tile(net, task, start, end, own, start == chain);
+                    start = end;
+                }
+                if chain > from {
+                    self.add_chain(slot(s), own, len);
+                }
             }
         });
         self.fold_slots(count, grads, base, f.slots);
+    }
+
+    /// Adds the gradient of a later chain to its slot's: two buffers of `len` elements that are the calling task's.
+    pub(crate) fn add_chain(&self, slot: *mut T, chain: *mut T, len: usize) {
+        let sum = FoldSlots { first: slot, rest: chain, stride: 0, count: 2, len };
+        // SAFETY: the task owns both, and the plan gives a task room for a chain wherever a slot has several.
+        unsafe { self.engine.run_raw(sum) };
     }
 
     /// Adds the slots into the first, `grads`: a chunk of every slot at a time.

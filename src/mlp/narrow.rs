@@ -15,6 +15,7 @@ use crate::{
 };
 use nablas_kernels::{
     act::{Activation, BackwardRows, Rows, Saved},
+    chain::CHAIN,
     gemm::{
         narrow::{Features, FoldLanes, LANES, NarrowForward, NarrowInputVjp, NarrowWeightVjp, clear_tail},
         pack::{CopyRows, Operand},
@@ -30,6 +31,8 @@ const SLOT_ROWS: usize = 512;
 const MAX_SLOTS: usize = 64;
 /// Rows of a tile at most.
 pub(crate) const MAX_TILE_ROWS: usize = 512;
+/// Rows of a slot that make one chain in each virtual lane.
+pub(crate) const CHAIN_ROWS: usize = LANES * CHAIN;
 
 /// Whether samples in the lanes pay: the network is small, and features in the lanes would make more than 15 %
 /// multiply-adds on padding. A property of the network alone.
@@ -329,13 +332,16 @@ impl<'a, T: Scalar> Net<'a, T> {
     }
 }
 
-/// A tile of a batch: its number, its rows, and whether it is its slot's first.
+/// A tile of a batch: its number, its rows, which of its slot's chains they are of, and whether they are the first or
+/// the last of that chain.
 #[derive(Clone, Copy)]
 struct Span {
     index: usize,
     start: usize,
     end: usize,
+    chain: usize,
     first: bool,
+    last: bool,
 }
 
 impl NarrowPlan {
@@ -345,7 +351,18 @@ impl NarrowPlan {
         let (from, to, each) = (s * rows, batch.min((s + 1) * rows), rows.div_ceil(tile));
         (0..(to - from).div_ceil(tile)).map(move |j| {
             let start = from + j * tile;
-            Span { index: s * each + j, start, end: to.min(start + tile), first: j == 0 }
+            let end = to.min(start + tile);
+            // A tile never has rows of two chains: where a slot has several, its height divides theirs.
+            let (at, next) = (start - from, end - from);
+            let last = end == to || next % CHAIN_ROWS == 0;
+            Span {
+                index: s * each + j,
+                start,
+                end,
+                chain: at / CHAIN_ROWS,
+                first: at % CHAIN_ROWS == 0,
+                last,
+            }
         })
     }
 }
@@ -404,6 +421,7 @@ impl<T: Scalar> Plan<T> {
         let (count, _) = slots(batch);
         for_each_item(tasks, count, &|task, s| {
             let (work, sums) = net.arena(task);
+            let (at, stride) = narrow.chains;
             for t in narrow.tiles(s, batch) {
                 let acts = if kept { net.kept(t.index).unwrap_or(work) } else { work };
                 let dx = dx.map(|d| d.row(t.start));
@@ -415,9 +433,16 @@ impl<T: Scalar> Plan<T> {
                     net.seed(cotangent, work, t.start, t.end);
                     net.backward(acts, work, t.end - t.start, sums, t.first, dx);
                 }
+                if t.last {
+                    // As on the fused path: the slot's first chains are its gradient so far, later ones are added.
+                    let out = if t.chain == 0 { slot(s) } else { net.memory.add(at + task * stride) };
+                    // SAFETY: the slot is this item's alone, and the other buffer the task's.
+                    unsafe { self.engine.run_raw(FoldLanes { lanes: sums, out, count: params.len() }) };
+                    if t.chain > 0 {
+                        self.add_chain(slot(s), out, params.len());
+                    }
+                }
             }
-            // SAFETY: the slot is this item's alone.
-            unsafe { self.engine.run_raw(FoldLanes { lanes: sums, out: slot(s), count: params.len() }) };
         });
         self.fold_slots(count, grads, base, narrow.slots);
     }

@@ -17,7 +17,7 @@ use crate::{
     parallel::{Shared, available_threads, tasks_for},
 };
 use alloc::{format, string::String, vec::Vec};
-use nablas_kernels::{cache, gemm::narrow::LANES};
+use nablas_kernels::{cache, chain::CHAIN, gemm::narrow::LANES};
 
 /// What `forward` leaves in the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +97,8 @@ pub(crate) struct FusedPlan {
     pub(crate) tile: Store,
     pub(crate) arenas: (usize, usize),
     pub(crate) slots: (usize, usize),
+    /// A task's gradient of a chain of rows that is not its slot's first, where slots are that long.
+    pub(crate) chains: (usize, usize),
     /// The whole batch's state, where it is kept.
     pub(crate) kept: Option<(usize, Store)>,
 }
@@ -112,6 +114,8 @@ pub(crate) struct NarrowPlan {
     pub(crate) arenas: (usize, usize),
     pub(crate) sums: usize,
     pub(crate) slots: (usize, usize),
+    /// A task's gradient of chains that are not their slot's first, where slots are that long.
+    pub(crate) chains: (usize, usize),
     /// The whole batch's tiles, where they are kept.
     pub(crate) kept: Option<(usize, usize)>,
 }
@@ -220,12 +224,15 @@ impl<T: Scalar> Plan<T> {
         let tile = Store::new(mlp, tile_rows);
         let arenas = at.take_many::<T>(engine.threads, tile.len);
         let count = max_slots(mlp.param_len(), options.max_batch);
-        let slots = at.take_many::<T>(count - 1, mlp.param_len());
+        let partial = at.take_many::<T>(count - 1, mlp.param_len());
+        // No smaller batch has longer slots, once slots are as many as there may be.
+        let long = slots(mlp.param_len(), options.max_batch).1 > CHAIN;
+        let chains = at.take_many::<T>(if long { engine.threads } else { 0 }, mlp.param_len());
         let kept = (options.keep == Keep::ForBackward).then(|| {
             let store = Store::new(mlp, options.max_batch);
             (at.take::<T>(store.len), store)
         });
-        FusedPlan { packed, tile_rows, tile, arenas, slots, kept }
+        FusedPlan { packed, tile_rows, tile, arenas, slots: partial, chains, kept }
     }
 
     fn narrow(mlp: &Mlp<T>, options: &PlanOptions, engine: Engine, at: &mut Regions) -> NarrowPlan {
@@ -233,15 +240,19 @@ impl<T: Scalar> Plan<T> {
         // A tile's state takes a quarter of L2, the sums about as much; how tall it is leaves no trace in the bits.
         let fit = cache::detect().l2 / 4 / NarrowStore::row_bytes(mlp).max(1);
         let rows = (fit / 64 * 64).clamp(64, narrow::MAX_TILE_ROWS);
+        // Where slots have more rows than a chain in every lane, tiles end where chains do: a power of two divides it.
+        let long = narrow::slots(batch).1 > narrow::CHAIN_ROWS;
+        let rows = if long { 1 << rows.ilog2() } else { rows };
         let tile_rows = rows.min(batch.clamp(1, rows).next_multiple_of(64));
         let store = NarrowStore::new(mlp, tile_rows);
         let transposed = narrow::transposed(mlp, at);
         let sums = store.len.next_multiple_of(line::<T>());
         let arenas = at.take_many::<T>(engine.threads, sums + LANES * mlp.param_len());
         let slots = at.take_many::<T>(narrow::max_slots(batch) - 1, mlp.param_len());
+        let chains = at.take_many::<T>(if long { engine.threads } else { 0 }, mlp.param_len());
         let tiles = narrow::max_tiles(batch, tile_rows);
         let kept = (options.keep == Keep::ForBackward).then(|| at.take_many::<T>(tiles, store.len));
-        NarrowPlan { tile_rows, store, transposed, arenas, sums, slots, kept }
+        NarrowPlan { tile_rows, store, transposed, arenas, sums, slots, chains, kept }
     }
 
     fn layered(mlp: &Mlp<T>, options: &PlanOptions, ops: &Ops<T>, at: &mut Regions) -> LayeredPlan {

@@ -20,7 +20,16 @@ impl Element for f64 {
     }
 }
 
-/// One chain of fused multiply-adds over `pairs`, from `start`.
-pub(crate) fn chain<T: Element>(start: T, pairs: impl Iterator<Item = (T, T)>) -> T {
-    pairs.fold(start, |sum, (a, b)| a.fma(b, sum))
+/// The sum, in order, of chains of 512 fused multiply-adds over `pairs`: the first from `start`, the others from zero.
+/// With ones for factors, of additions.
+pub(crate) fn chains<T: Element>(start: T, pairs: impl Iterator<Item = (T, T)>) -> T {
+    let (mut before, mut chain) = (None, start);
+    for (i, (a, b)) in pairs.enumerate() {
+        if i > 0 && i % 512 == 0 {
+            before = Some(before.map_or(chain, |sum| sum + chain));
+            chain = T::ZERO;
+        }
+        chain = a.fma(b, chain);
+    }
+    before.map_or(chain, |sum| sum + chain)
 }

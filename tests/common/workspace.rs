@@ -58,16 +58,20 @@ impl<T: Scalar> Net<'_, T> {
         let row = self.size * (padded(self.mlp.inputs()) + self.sum(|_, n, _| 2 * padded(n)));
         let tile = (self.caches.l2 / 2 / row / 24 * 24).clamp(24, 192).min(batch.max(1));
         let slots = (batch / if params <= 1 << 16 { 64 } else { 192 }).clamp(1, 64);
+        let long = batch.div_ceil(slots).next_multiple_of(24) > 512;
         self.sum(|k, n, _| k * padded(n) + n * padded(k) + padded(n))
             + threads * self.store(tile)
-            + (slots - 1) * self.lines(params)
+            + (slots - 1 + if long { threads } else { 0 }) * self.lines(params)
             + if kept { self.store(batch) } else { 0 }
     }
 
     fn narrow(&self, batch: usize, threads: usize, kept: bool) -> usize {
         let params = self.mlp.param_len();
         let row = self.size * (self.mlp.inputs() + self.sum(|_, n, _| 2 * n));
+        let slots: usize = 1 << (batch / 512).clamp(1, 64).ilog2();
+        let long = batch.div_ceil(slots).next_multiple_of(64) > 16 * 512;
         let most = (self.caches.l2 / 4 / row / 64 * 64).clamp(64, 512);
+        let most = if long { 1 << most.ilog2() } else { most };
         let tile = most.min(batch.max(1).next_multiple_of(64));
         let features = self.mlp.inputs()
             + 3 * self.mlp.outputs()
@@ -75,11 +79,10 @@ impl<T: Scalar> Net<'_, T> {
                 2 * n + if act.saved() == Saved::Mask { n.div_ceil(8 * self.size) } else { 0 }
             });
         let store = self.lines(features * (tile + 16));
-        let slots = 1 << (batch / 512).clamp(1, 64).ilog2();
         let tiles = slots - 1 + batch.div_ceil(tile).max(1);
         self.sum(|k, n, _| self.lines(k * n))
             + threads * self.lines(store + 16 * params)
-            + (slots - 1) * self.lines(params)
+            + (slots - 1 + if long { threads } else { 0 }) * self.lines(params)
             + if kept { tiles * store } else { 0 }
     }
 

@@ -7,6 +7,7 @@ use super::{
     slices::{value, value_d},
 };
 use crate::{
+    chain::Chains,
     edge::{load, store},
     isa::{LaneKernel, Lanes},
     math::Math,
@@ -137,8 +138,8 @@ const STRIP: usize = 4;
 
 /// δ ← δ ⊙ g' in place, and db_j ← db_j + Σ_i δ_ij.
 ///
-/// Each sum takes the rows in ascending order, one plain addition each, so it is the same on every ISA, and the
-/// same if the rows come in several calls.
+/// Each sum takes the rows in ascending order, one plain addition each, in chains of [`CHAIN`](crate::chain::CHAIN)
+/// rows of which the first starts from db_j, so it is the same on every ISA. Calls of less than a chain go on with it.
 ///
 /// # Safety
 /// `delta` is valid for reads and writes of its rows × cols; `kept` is of the kind that `F` saves and readable
@@ -190,15 +191,18 @@ unsafe fn backward_strip<T: Math, F: Function<T>, I: Lanes<T>, const N: usize>(
                 sums[v] = load(isa, db.add(j + v * I::LANES), n);
             }
         }
+        let mut chains = Chains::new(sums);
         for i in 0..delta.rows {
             let (row, kept) = (delta.ptr.wrapping_add(i * delta.ld), kept.row(i));
+            chains.begin(isa);
             for v in 0..N {
                 let j = j + v * I::LANES;
                 let d = pull(isa, f, load(isa, row.add(j), n), kept, j, n);
                 store(isa, row.add(j), d, n);
-                sums[v] = isa.add(sums[v], d);
+                chains.add(isa, v, d);
             }
         }
+        sums = chains.sum(isa);
         if !db.is_null() {
             for v in 0..N {
                 store(isa, db.add(j + v * I::LANES), sums[v], n);

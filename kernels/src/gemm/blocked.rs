@@ -6,18 +6,19 @@ use super::{
     pack::{CopyRows, Operand, PackPanels, PackRows},
     panel::{Panel, Rows},
     shape::{Panels, granule, tile_rows},
+    tile::CHAIN,
 };
 use crate::{
     cache::Caches,
     isa::{Lanes, RawKernel, Real, Vouched},
 };
 
-/// Where the loops are cut. Whatever the cut, each element's chain is the same.
+/// Where the loops are cut. Whatever the cut, each element's chains are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocking {
     /// Rows of the A block that stays in L2.
     pub mc: usize,
-    /// Depth of a block.
+    /// Depth of a block: a multiple of [`CHAIN`], so that blocks begin where chains do.
     pub kc: usize,
     /// Columns of the packed B block.
     pub nc: usize,
@@ -28,7 +29,7 @@ impl Blocking {
     /// (a half is slower by some 5 %: panels of B and the output pass through L2 as well), and the packed B fits in
     /// half of L3.
     pub fn new(caches: Caches, size: usize) -> Self {
-        let kc = (caches.l2 / (8 * 64 * size)).clamp(128, 512) / 16 * 16;
+        let kc = CHAIN;
         let mc = (caches.l2 / 4 / (kc * size) / 24 * 24).clamp(24, 480);
         let nc = (caches.l3 / 2 / (kc * size) / 64 * 64).clamp(256, 4096);
         Self { mc, kc, nc }
@@ -36,17 +37,19 @@ impl Blocking {
 
     /// The blocking of a product m × n × k: no larger than the product.
     fn for_product(self, m: usize, n: usize, k: usize) -> Self {
-        // Blocks of equal size: 600 = 304 + 296, not 512 + 88.
+        // Blocks of equal size: 600 rows = 312 + 288, not 480 + 120.
         let even = |n: usize, most: usize, unit: usize| {
             let parts = n.div_ceil(most).max(1);
             n.div_ceil(parts).next_multiple_of(unit).min(most).max(1)
         };
-        Self { mc: even(m, self.mc, 24), kc: even(k, self.kc, 16), nc: even(n, self.nc, 64) }
+        // The only block of a product, or its last, may be shorter.
+        let kc = even(k, self.kc, CHAIN).min(k.next_multiple_of(16)).max(1);
+        Self { mc: even(m, self.mc, 24), kc, nc: even(n, self.nc, 64) }
     }
 
     /// Elements of scratch that [`Gemm`] needs for a product m × n × k, or one that is no larger in any size.
     pub fn scratch_len(self, m: usize, n: usize, k: usize) -> usize {
-        // Not the depth that `for_product` chooses: that one is not monotone in k.
+        // Not the depth that `for_product` chooses: that one need not be monotone in k.
         let kc = k.min(self.kc).next_multiple_of(16);
         let mc = m.min(self.mc).next_multiple_of(24);
         let nc = n.min(self.nc).next_multiple_of(64);

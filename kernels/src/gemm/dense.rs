@@ -12,6 +12,7 @@ use super::{
     pack::Operand,
     panel::{Panel, Rows},
     shape::{PanelSpan, Panels},
+    tile::CHAIN,
 };
 use crate::{
     act::{Activation, Identity, Relu},
@@ -25,7 +26,7 @@ pub enum Derivative<T> {
     /// g' = 1.
     One,
     /// g'(Z), row-major with this leading dimension. It may be the output itself if the depth is not cut
-    /// (`kc >= k`): between the blocks of a cut depth the output holds partial sums.
+    /// (`kc >= k`): between the blocks of a cut depth the output holds the sum so far.
     Values(*const T, usize),
     /// Slope 1 where the bit is set, α elsewhere (0 for ReLU); bytes from a row to the next.
     Mask(*const u8, usize, T),
@@ -120,6 +121,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
     fn with<E: Epilogue<T>>(self, epilogue: E) {
         let Self(Product { m, n, k, a, b, kc, whole }, isa) = self;
         debug_assert_eq!(a.cs, 1);
+        debug_assert!(kc >= k || kc.is_multiple_of(CHAIN), "a block that ends within a chain");
         let panels = Panels::new::<T, I>(n);
         let mut pc = 0;
         loop {
@@ -175,7 +177,7 @@ pub struct ForwardTile<T> {
     pub save: Save<T>,
     /// g.
     pub act: Activation<T>,
-    /// Depth of a cache block.
+    /// Depth of a cache block: a multiple of [`CHAIN`], or at least k.
     pub kc: usize,
     /// A, the bias and the saved state have room for whole granules ([`padded`](super::shape::padded) columns),
     /// which may be overwritten: no tile is at an edge.
@@ -214,9 +216,9 @@ pub struct InputVjpTile<T> {
     pub derivative: Derivative<T>,
     /// δ', m × n, row-major, and its leading dimension.
     pub out: (*mut T, usize),
-    /// db', n elements, accumulated; null for none.
+    /// db', n elements, accumulated row by row: one chain goes on, and ends elsewhere; null for none.
     pub sums: *mut T,
-    /// Depth of a cache block.
+    /// Depth of a cache block: a multiple of [`CHAIN`], or at least k.
     pub kc: usize,
     /// δ', the derivative and the sums have room for whole granules, which may be overwritten.
     pub whole: bool,
@@ -232,7 +234,7 @@ impl<T: Math> RawKernel for InputVjpTile<T> {
     }
 }
 
-/// dW ← (dW +) δᵀ·A over a tile of rows.
+/// dW ← (dW +) δᵀ·A over a tile of rows: tiles that go on with one chain end, together, where it does.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightVjpTile<T> {
     /// Rows of the tile: the depth of the product.
@@ -378,7 +380,7 @@ pub struct InputVjpGemm<T> {
     pub derivative: Derivative<T>,
     /// δ', row-major, and its leading dimension.
     pub out: (*mut T, usize),
-    /// db', accumulated; null for none.
+    /// db', accumulated row by row; null for none, as for more rows than a [`CHAIN`] has.
     pub sums: *mut T,
 }
 
@@ -386,6 +388,7 @@ impl<T: Math> RawKernel for InputVjpGemm<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
+        debug_assert!(self.sums.is_null() || self.gemm.m <= CHAIN);
         with_input_vjp(self.derivative, self.out, self.sums, GemmOn(self.gemm, isa));
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! From the inside out: [`tile`] multiplies one register tile; [`panel`] runs tiles down a block of rows for
 //! one panel of columns; [`blocked`] cuts a product into blocks that fit the caches. [`epilogue`] says where a
-//! tile's accumulators start and what becomes of them. Each element of a result is one chain of FMAs,
-//! k ascending, which blocks continue and never restart, so no cut leaves a trace in the bits.
+//! tile's accumulators start and what becomes of them. Each element of a result is the sum, in order, of chains of
+//! [`CHAIN`](tile::CHAIN) FMAs, k ascending. Panels keep to that whatever the depth of a block, and blocks begin where
+//! chains do, so no cut leaves a trace in the bits.
 //!
 //! # Safety
 //! The operations here are plain data with raw pointers. Making one is safe and running one is not checked:

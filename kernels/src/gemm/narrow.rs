@@ -4,9 +4,10 @@
 //! matrices are *feature-major*: row f of Aᵀ has feature f of every sample of a tile, so that lanes hold samples
 //! and no width wastes any. Zᵀ = W·A_{l−1}ᵀ reads W where it lies, one scalar at a time.
 //!
-//! Each element of Zᵀ and δᵀ is the chain that it is in the row-major products: same bits. dW sums over samples,
+//! Each element of Zᵀ and δᵀ has the chains that it has in the row-major products: same bits. dW sums over samples,
 //! hence over lanes: [`LANES`] *virtual lanes* on every ISA and for both types, lane j summing the samples
-//! j, j + 16, j + 32, … of a slot in ascending order; [`FoldLanes`] adds the lanes by a fixed tree.
+//! j, j + 16, j + 32, … of a slot in ascending order; [`FoldLanes`] adds the lanes by a fixed tree. A lane's chain ends
+//! where whoever runs the tiles folds the lanes and begins anew: between tiles, never within one.
 
 use super::{
     dense::{Derivative, WithEpilogue, with_forward, with_input_vjp},

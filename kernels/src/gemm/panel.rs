@@ -1,11 +1,18 @@
-//! One panel of columns against a block of rows: the loop over register tiles.
+//! One panel of columns against a block of rows: the loop over register tiles, and over the chains of their sums.
+//!
+//! An element is the sum, in order, of chains of [`CHAIN`] steps of k. The first starts from the epilogue's start, each
+//! later one from zero, and when it ends, what was summed before is added to it. Where that lies, depends: a block of k
+//! that is not the product's first finds it in the output. Within a block of several chains, a few rows of tiles at a
+//! time go through all of them, and their sums wait in L1. So a depth that is not cut at all and one that is cut into
+//! blocks of any whole number of chains give the same bits, and the output is not written before the block's end.
 
 use super::{
-    epilogue::{At, Epilogue, load_tile, store_tile},
+    epilogue::{At, Epilogue, add_tile, store_tile},
     shape::{PanelSpan, granule_vectors, max_granules, tile_rows},
-    tile::accumulate,
+    tile::{CHAIN, accumulate},
 };
 use crate::isa::{LaneKernel, Lanes, Real, TileFamily, outline};
+use core::mem::MaybeUninit;
 
 /// The A operand of a block of rows, read one scalar at a time.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +34,7 @@ pub struct Panel<T, E> {
     pub m: usize,
     /// Row of the output that row 0 of the operand is.
     pub row0: usize,
-    /// Depth of this block.
+    /// Depth of this block, which starts at a multiple of [`CHAIN`] of the product's depth.
     pub k: usize,
     /// Rows' operand, at this block of k.
     pub a: Rows<T>,
@@ -39,23 +46,52 @@ pub struct Panel<T, E> {
     pub span: PanelSpan,
     /// Rows a packed tile has; see [`tile_rows`].
     pub tile_rows: usize,
-    /// The block starts the chains: with the epilogue's start, else from the output.
+    /// The block has the first chains, which begin with the epilogue's start; else the output has the sum of those
+    /// before it.
     pub first: bool,
-    /// The block ends them: with the epilogue's finish, else in the output.
+    /// The block has the last chains: the epilogue's finish takes the sum; else the output does.
     pub last: bool,
     /// The epilogue.
     pub epilogue: E,
 }
 
-/// A panel with its width in vectors and the kind of its rows (`UNIT`: adjacent) in its type: compiled, and seen
-/// in a profile, as a function of its own.
-struct PanelTiles<T, E, const NV: usize, const UNIT: bool>(Panel<T, E>);
+/// Vectors of sums that wait for the next chain: 6 KB of L1 at most.
+const WAITING: usize = 96;
+
+/// Rows whose sums wait together in a panel of `vectors`: whole register tiles of every height that goes with it.
+const fn rows_at_once(vectors: usize) -> usize {
+    WAITING / vectors / 12 * 12
+}
+
+/// Sums of chains that have ended: those of row `i` of the panel at `ptr + i·ld`.
+#[derive(Debug, Clone, Copy)]
+struct Sums<T> {
+    ptr: *mut T,
+    ld: usize,
+    /// Columns: the panel's width, or fewer.
+    cols: usize,
+}
+
+/// One chain of some rows of a panel, with the panel's width in vectors and the kind of its rows (`UNIT`: adjacent) in
+/// its type: compiled, and seen in a profile, as a function of its own.
+struct PanelTiles<T, E, const NV: usize, const UNIT: bool> {
+    panel: Panel<T, E>,
+    /// Rows: from, and up to.
+    rows: (usize, usize),
+    /// The chain's first step in the block, and how many it has.
+    from: usize,
+    steps: usize,
+    /// What is added to the chain; none for a product's first, which begins with the epilogue's start.
+    before: Option<Sums<T>>,
+    /// Where the sum goes; none for a product's last, which the epilogue finishes.
+    after: Option<Sums<T>>,
+}
 
 impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// Multiplies.
     ///
     /// # Safety
-    /// The operands are readable and the output is writable (and read, where the chains go on) over the rows,
+    /// The operands are readable and the output is writable (and read, where the sums go on) over the rows,
     /// columns and depth that the fields name; nothing else accesses the output's part meanwhile.
     #[inline(always)]
     pub unsafe fn run<I: Lanes<T>>(self, isa: I) {
@@ -82,29 +118,73 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
             NV.is_multiple_of(granule_vectors::<T, I>())
                 && NV <= granule_vectors::<T, I>() * max_granules::<T, I>()
         } {
-            if const { E::ADJACENT_ROWS } && unit {
-                outline(isa, PanelTiles::<T, E, NV, true>(self));
-            } else {
-                outline(isa, PanelTiles::<T, E, NV, false>(self));
+            // SAFETY: the caller's promise.
+            unsafe {
+                if const { E::ADJACENT_ROWS } && unit {
+                    self.chains::<I, NV, true>(isa);
+                } else {
+                    self.chains::<I, NV, false>(isa);
+                }
             }
         }
     }
 
+    /// The panel, chain by chain. Most products have one, and cost nothing more.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    #[inline(always)]
+    unsafe fn chains<I: Lanes<T>, const NV: usize, const UNIT: bool>(self, isa: I) {
+        let (out, ld) = self.epilogue.output();
+        let out = out.wrapping_add(self.row0 * ld + self.span.col);
+        let out = Sums { ptr: out, ld, cols: self.span.cols };
+        let (first, last) = ((!self.first).then_some(out), (!self.last).then_some(out));
+        let whole =
+            PanelTiles { panel: self, rows: (0, self.m), from: 0, steps: self.k, before: first, after: last };
+        if self.k <= CHAIN {
+            outline::<_, PanelTiles<T, E, NV, UNIT>>(isa, whole);
+            return;
+        }
+        let (mut room, width) = (MaybeUninit::<[I::V; WAITING]>::uninit(), NV * I::LANES);
+        let room = room.as_mut_ptr().cast::<T>();
+        for row in (0..self.m).step_by(rows_at_once(NV)) {
+            let rows = (row, self.m.min(row + rows_at_once(NV)));
+            let waiting = Some(Sums { ptr: room.wrapping_sub(row * width), ld: width, cols: width });
+            let mut from = 0;
+            while from < self.k {
+                let steps = CHAIN.min(self.k - from);
+                let before = if from == 0 { first } else { waiting };
+                let after = if from + steps == self.k { last } else { waiting };
+                let tiles = PanelTiles { rows, from, steps, before, after, ..whole };
+                outline::<_, PanelTiles<T, E, NV, UNIT>>(isa, tiles);
+                from += steps;
+            }
+        }
+    }
+}
+
+impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> PanelTiles<T, E, NV, UNIT> {
     /// One register tile, whose first row is `i`.
     ///
     /// # Safety
-    /// As for [`run`](Self::run); the tile's rows are among the panel's.
+    /// As for [`Panel::run`]; the tile's rows are among the panel's, and sums that wait are as large as the type says.
     #[inline(always)]
-    unsafe fn tile<I: Lanes<T>, const MR: usize, const NV: usize, const UNIT: bool>(&self, isa: I, i: usize) {
-        let at = At { row: self.row0 + i, col: self.span.col, cols: self.span.cols };
-        let (out, ld) = self.epilogue.output();
-        let (a, stride) = match self.a {
-            Rows::Contiguous(ptr, stride) => (ptr.wrapping_offset(i as isize * stride), stride),
-            Rows::Adjacent(ptr, stride) => (ptr.wrapping_add(i), stride),
-            Rows::Packed(ptr) => (ptr.wrapping_add(i * self.k), MR as isize),
+    unsafe fn tile<I: Lanes<T>, const MR: usize>(&self, isa: I, i: usize) {
+        let panel = &self.panel;
+        let at = At { row: panel.row0 + i, col: panel.span.col, cols: panel.span.cols };
+        let (a, stride) = match panel.a {
+            Rows::Contiguous(ptr, stride) => {
+                (ptr.wrapping_offset(i as isize * stride).wrapping_add(self.from), stride)
+            }
+            Rows::Adjacent(ptr, stride) => {
+                (ptr.wrapping_add(i).wrapping_offset(self.from as isize * stride), stride)
+            }
+            Rows::Packed(ptr) => (ptr.wrapping_add(i * panel.k + self.from * MR), MR as isize),
         };
-        // The next tile's part of the output, which its chains start from or which its stores must own.
-        if i + 2 * MR <= self.m {
+        let b = panel.b.wrapping_add(self.from * panel.ldb);
+        // The next tile's part of the output, which its sums go on from or which its stores must own.
+        if i + 2 * MR <= self.rows.1 {
+            let (out, ld) = panel.epilogue.output();
             let next = out.wrapping_add((at.row + MR) * ld + at.col);
             for r in 0..MR {
                 for v in 0..NV {
@@ -114,16 +194,19 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
         }
         // SAFETY: the caller's promise, narrowed to this tile.
         unsafe {
-            let acc = if self.first {
-                self.epilogue.start::<I, MR, NV>(isa, at)
-            } else {
-                load_tile(isa, out, ld, at)
+            let acc = match self.before {
+                None => panel.epilogue.start::<I, MR, NV>(isa, at),
+                Some(_) => [[isa.zero(); NV]; MR],
             };
-            let acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.k, a, stride, self.b, self.ldb);
-            if self.last {
-                self.epilogue.finish(isa, acc, at);
-            } else {
-                store_tile(isa, acc, out, ld, at);
+            let mut acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.steps, a, stride, b, panel.ldb);
+            if let Some(Sums { ptr, ld, cols }) = self.before {
+                acc = add_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
+            }
+            match self.after {
+                None => panel.epilogue.finish(isa, acc, at),
+                Some(Sums { ptr, ld, cols }) => {
+                    store_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
+                }
             }
         }
     }
@@ -131,16 +214,12 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// Full tiles of MR rows from row `i` on; the row after the last of them.
     ///
     /// # Safety
-    /// As for [`run`](Self::run).
+    /// As for [`tile`](Self::tile), with all of its rows.
     #[inline(always)]
-    unsafe fn tiles<I: Lanes<T>, const MR: usize, const NV: usize, const UNIT: bool>(
-        &self,
-        isa: I,
-        mut i: usize,
-    ) -> usize {
-        while i + MR <= self.m {
+    unsafe fn tiles<I: Lanes<T>, const MR: usize>(&self, isa: I, mut i: usize) -> usize {
+        while i + MR <= self.rows.1 {
             // SAFETY: rows i .. i + MR are the panel's.
-            unsafe { self.tile::<I, MR, NV, UNIT>(isa, i) };
+            unsafe { self.tile::<I, MR>(isa, i) };
             i += MR;
         }
         i
@@ -153,39 +232,39 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for 
 
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        let panel = self.0;
         // Rows that are not adjacent are never packed, so their tiles have the height of this width.
         let own = const { tile_rows(I::TILES, NV, UNIT) };
-        let tall = if UNIT && matches!(panel.a, Rows::Packed(_)) { panel.tile_rows } else { own };
-        let mut i = 0;
+        let tall = if UNIT && matches!(self.panel.a, Rows::Packed(_)) { self.panel.tile_rows } else { own };
+        debug_assert!(self.rows.0.is_multiple_of(tall));
+        let mut i = self.rows.0;
         // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap. The
         // heights are those of `heights`, by which rows are packed.
         unsafe {
             if const { UNIT && matches!(I::TILES, TileFamily::Regs32) && afford(I::TILES, 24, NV) }
                 && tall == 24
             {
-                i = panel.tiles::<I, 24, NV, UNIT>(isa, i);
+                i = self.tiles::<I, 24>(isa, i);
             }
             if const { UNIT && matches!(I::TILES, TileFamily::Regs32) && afford(I::TILES, 12, NV) }
                 && tall == 12
             {
-                i = panel.tiles::<I, 12, NV, UNIT>(isa, i);
+                i = self.tiles::<I, 12>(isa, i);
             }
             if const { afford(I::TILES, 8, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) }
                 && (tall == 8 || tall == 24)
             {
-                i = panel.tiles::<I, 8, NV, UNIT>(isa, i);
+                i = self.tiles::<I, 8>(isa, i);
             }
             if const { afford(I::TILES, 6, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 6) } && tall == 6
             {
-                i = panel.tiles::<I, 6, NV, UNIT>(isa, i);
+                i = self.tiles::<I, 6>(isa, i);
             }
             if const { afford(I::TILES, 4, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } && tall >= 8
             {
-                i = panel.tiles::<I, 4, NV, UNIT>(isa, i);
+                i = self.tiles::<I, 4>(isa, i);
             }
-            i = panel.tiles::<I, 2, NV, UNIT>(isa, i);
-            panel.tiles::<I, 1, NV, UNIT>(isa, i);
+            i = self.tiles::<I, 2>(isa, i);
+            self.tiles::<I, 1>(isa, i);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The register tile: MR × NV vector accumulators and the loop that feeds them.
 
+pub use crate::chain::CHAIN;
 use crate::isa::{Lanes, Real};
 
 /// The accumulators of a tile: MR rows of NV vectors.
@@ -8,7 +9,8 @@ pub type Acc<T, I, const MR: usize, const NV: usize> = [[<I as Lanes<T>>::V; NV]
 /// Steps of k in a turn of the loop: one update of each address serves them all.
 const UNROLL: usize = 4;
 
-/// `acc[i] += Σ_k A[i, k] · B[k, :]`, each element one chain of FMAs, k ascending.
+/// `acc[i] += Σ_k A[i, k] · B[k, :]`, each element one chain of FMAs, k ascending: of at most [`CHAIN`] steps, which
+/// is the caller's to see to.
 ///
 /// Per step of k: NV vector loads of B, MR broadcasts of A, MR·NV FMAs. One stride of A is 1, so that addresses
 /// are few: between rows if `ADJACENT` (packed, or transposed), else between steps of k; `stride` is the other.

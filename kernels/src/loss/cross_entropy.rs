@@ -5,6 +5,7 @@
 //! [`crate::reduce`].
 
 use crate::{
+    chain::Chains,
     edge::{load, store},
     isa::{LaneKernel, Lanes},
     math::Math,
@@ -137,9 +138,12 @@ unsafe fn weigh<T: Math, I: Lanes<T>>(
     shape: RowShape<T>,
 ) -> (T, T) {
     let (top, log_sum) = (isa.splat(shape.max), isa.splat(shape.log_sum(isa)));
-    let (mut losses, mut totals) = (Sixteen::new(isa.zero()), Sixteen::new(isa.zero()));
+    let mut losses = Chains::new([isa.zero(); VIRTUAL_LANES]);
+    let mut totals = losses;
     let mut j = 0;
     while j < n {
+        losses.begin(isa);
+        totals.begin(isa);
         for v in 0..VIRTUAL_LANES / I::LANES {
             let at = j + v * I::LANES;
             let m = count::<T, I>(at, n);
@@ -151,11 +155,12 @@ unsafe fn weigh<T: Math, I: Lanes<T>>(
             let gap = isa.select(isa.eq(y, top), isa.zero(), isa.sub(top, y));
             let loss = isa.mul(t, isa.add(gap, log_sum));
             let loss = isa.select(isa.eq(t, isa.zero()), isa.zero(), loss);
-            losses.set(v, isa.add(losses.get(v), loss));
-            totals.set(v, isa.add(totals.get(v), t));
+            losses.add(isa, v, loss);
+            totals.add(isa, v, t);
         }
         j += VIRTUAL_LANES;
     }
     // A NaN logit is in the rest, and reaches the value even where all targets are 0.
+    let (losses, totals) = (Sixteen::from(losses.sum(isa)), Sixteen::from(totals.sum(isa)));
     (losses.sum(isa) + T::ZERO * shape.rest, totals.sum(isa))
 }

@@ -1,6 +1,7 @@
 //! Losses that are a sum over elements: MSE, L1, Huber, binary cross-entropy.
 
 use crate::{
+    chain::Chains,
     edge::{load, store},
     isa::{LaneKernel, Lanes},
     math::Math,
@@ -111,9 +112,10 @@ impl<T: Math, L: PointLoss<T>> LaneKernel for Pointwise<'_, T, L> {
         let scale = isa.splat(scale);
         for (i, value) in row_loss.iter_mut().enumerate().take(rows) {
             let (y, target, delta) = (y.row(i), target.row(i), delta.row(i));
-            let mut sums = Sixteen::new(isa.zero());
+            let mut sums = Chains::new([isa.zero(); VIRTUAL_LANES]);
             let mut j = 0;
             while j < cols {
+                sums.begin(isa);
                 for v in 0..VIRTUAL_LANES / I::LANES {
                     let at = j + v * I::LANES;
                     let n = count::<T, I>(at, cols);
@@ -125,12 +127,12 @@ impl<T: Math, L: PointLoss<T>> LaneKernel for Pointwise<'_, T, L> {
                         let (l, d) = loss.value_d(isa, load(isa, y.add(at), n), load(isa, target.add(at), n));
                         store(isa, delta.add(at), isa.mul(d, scale), n);
                         let there = isa.mask_from_bits((1 << n) - 1);
-                        sums.set(v, isa.add(sums.get(v), isa.select(there, l, isa.zero())));
+                        sums.add(isa, v, isa.select(there, l, isa.zero()));
                     }
                 }
                 j += VIRTUAL_LANES;
             }
-            *value = sums.sum(isa);
+            *value = Sixteen::from(sums.sum(isa)).sum(isa);
         }
     }
 }

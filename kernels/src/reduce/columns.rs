@@ -2,11 +2,13 @@
 
 use super::{View, count};
 use crate::{
+    chain::Chains,
     edge::{load, store},
     isa::{LaneKernel, Lanes, Real},
 };
 
-/// out_j ← out_j + Σ_i x_ij, the rows in ascending order, one plain addition each.
+/// out_j ← out_j + Σ_i x_ij: the sum, in order, of chains of [`CHAIN`](crate::chain::CHAIN) rows, the rows in ascending order, one plain
+/// addition each; the first chain starts from out_j.
 ///
 /// Works on as many columns as both sides have; that they have equally many is the caller's to check.
 #[derive(Debug)]
@@ -39,12 +41,15 @@ impl<T: Real> LaneKernel for ColumnSums<'_, T> {
                     n[v] = count::<T, I>(j + v * I::LANES, cols);
                     sums[v] = load(isa, out.wrapping_add(j + v * I::LANES), n[v]);
                 }
+                let mut chains = Chains::new(sums);
                 for i in 0..x.rows() {
                     let row = x.row(i);
+                    chains.begin(isa);
                     for v in 0..STRIP {
-                        sums[v] = isa.add(sums[v], load(isa, row.wrapping_add(j + v * I::LANES), n[v]));
+                        chains.add(isa, v, load(isa, row.wrapping_add(j + v * I::LANES), n[v]));
                     }
                 }
+                sums = chains.sum(isa);
                 for v in 0..STRIP {
                     store(isa, out.wrapping_add(j + v * I::LANES), sums[v], n[v]);
                 }

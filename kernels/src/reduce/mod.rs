@@ -1,7 +1,7 @@
 //! Reductions: column sums, row softmax, log-sum-exp, sum and maximum of a slice.
 //!
 //! Sums across lanes go through sixteen virtual lanes, whatever the ISA: element `j` is added to lane `j mod 16`,
-//! in ascending order, and the lanes are folded by one tree ([`Sixteen`]).
+//! in ascending order, each lane a sum of chains, and the lanes are folded by one tree ([`Sixteen`]).
 
 mod columns;
 mod sixteen;

@@ -1,4 +1,5 @@
-//! Sixteen virtual lanes: the order in which every sum across lanes is taken.
+//! Sixteen virtual lanes: the order in which every sum across lanes is taken. Where such a sum is long, each lane is a
+//! sum of chains ([`Chains`](crate::chain::Chains)), which start anew every 8,192 elements.
 
 use crate::isa::{Lanes, Real};
 
@@ -8,6 +9,13 @@ pub const VIRTUAL_LANES: usize = 16;
 /// Sixteen running values, as `16 / LANES` vectors: vector `v` holds the lanes from `v·LANES`.
 #[derive(Debug, Clone, Copy)]
 pub struct Sixteen<V>([V; VIRTUAL_LANES]);
+
+impl<V> From<[V; VIRTUAL_LANES]> for Sixteen<V> {
+    #[inline(always)]
+    fn from(vectors: [V; VIRTUAL_LANES]) -> Self {
+        Self(vectors)
+    }
+}
 
 impl<V: Copy> Sixteen<V> {
     /// `v` in every lane.

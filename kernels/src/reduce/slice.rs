@@ -5,11 +5,12 @@ use super::{
     sixteen::{Sixteen, count, first},
 };
 use crate::{
+    chain::Chains,
     edge::load,
     isa::{LaneKernel, Lanes, Real},
 };
 
-/// Σ x over sixteen virtual lanes; 0 of an empty slice.
+/// Σ x over sixteen virtual lanes, each a sum of chains; 0 of an empty slice.
 #[derive(Debug)]
 pub struct Sum<'a, T> {
     /// The summands.
@@ -22,18 +23,19 @@ impl<T: Real> LaneKernel for Sum<'_, T> {
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) -> T {
         let (x, n) = (self.x.as_ptr(), self.x.len());
-        let mut sums = Sixteen::new(isa.zero());
+        let mut sums = Chains::new([isa.zero(); VIRTUAL_LANES]);
         let mut j = 0;
         while j < n {
+            sums.begin(isa);
             for v in 0..VIRTUAL_LANES / I::LANES {
                 let at = j + v * I::LANES;
                 // SAFETY: the counted elements from `at` are within the slice; where there are none, none is read.
                 let x = unsafe { load(isa, x.wrapping_add(at), count::<T, I>(at, n)) };
-                sums.set(v, isa.add(sums.get(v), x));
+                sums.add(isa, v, x);
             }
             j += VIRTUAL_LANES;
         }
-        sums.sum(isa)
+        Sixteen::from(sums.sum(isa)).sum(isa)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     slice::lowest,
 };
 use crate::{
+    chain::Chains,
     edge::{load, store},
     isa::{LaneKernel, Lanes, Real},
     math::Math,
@@ -77,9 +78,12 @@ pub(crate) unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
     // SAFETY: x is readable for n elements.
     let max = unsafe { row_max(isa, x, n) };
     let (top, one) = (isa.splat(max), isa.splat(T::ONE));
-    let (mut sums, mut tops) = (Sixteen::new(isa.zero()), Sixteen::new(isa.zero()));
+    let mut sums = Chains::new([isa.zero(); VIRTUAL_LANES]);
+    let mut tops = sums;
     let mut j = 0;
     while j < n {
+        sums.begin(isa);
+        tops.begin(isa);
         for v in 0..VIRTUAL_LANES / I::LANES {
             let at = j + v * I::LANES;
             let m = count::<T, I>(at, n);
@@ -92,13 +96,14 @@ pub(crate) unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
                     store(isa, out.wrapping_add(at), isa.select(is_top, one, e), m);
                 }
                 let below = isa.and_m(here, isa.not_m(is_top));
-                sums.set(v, isa.add(sums.get(v), isa.select(below, e, isa.zero())));
+                sums.add(isa, v, isa.select(below, e, isa.zero()));
                 let is_top = isa.and_m(here, is_top);
-                tops.set(v, isa.add(tops.get(v), isa.select(is_top, one, isa.zero())));
+                tops.add(isa, v, isa.select(is_top, one, isa.zero()));
             }
         }
         j += VIRTUAL_LANES;
     }
+    let (sums, tops) = (Sixteen::from(sums.sum(isa)), Sixteen::from(tops.sum(isa)));
     RowShape { max, rest: (tops.sum(isa) - T::ONE) + sums.sum(isa) }
 }
 

@@ -220,3 +220,31 @@ impl<T: Copy + PartialEq + std::fmt::Debug> Guarded<T> {
 /// Lengths around every vector width, and primes.
 pub(crate) const LENGTHS: [usize; 20] =
     [0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 61, 64, 97, 131];
+
+/// Elements of a row around the ends of the chains of its virtual lanes.
+pub(crate) const LONG: [usize; 6] = [8191, 8192, 8193, 16_384, 16_390, 40_000];
+
+/// The sum of chains of 512 terms, from `start`.
+pub(crate) fn chains<T: Real>(start: T, x: impl Iterator<Item = T>) -> T {
+    let (mut before, mut chain) = (None, start);
+    for (i, x) in x.enumerate() {
+        if i > 0 && i % 512 == 0 {
+            before = Some(before.map_or(chain, |sum| sum + chain));
+            chain = T::ZERO;
+        }
+        chain += x;
+    }
+    before.map_or(chain, |sum| sum + chain)
+}
+
+/// The sum by sixteen virtual lanes of chains and the fixed tree, spelt out.
+pub(crate) fn sixteen_lanes<T: Real>(x: &[T]) -> T {
+    let mut lanes: [T; 16] =
+        core::array::from_fn(|lane| chains(T::ZERO, x.iter().skip(lane).step_by(16).copied()));
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}

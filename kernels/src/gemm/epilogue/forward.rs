@@ -182,7 +182,7 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for ActivateOn<T, I> {
     }
 }
 
-/// Where the chains of a forward product start.
+/// Where the first chains of a forward product start.
 #[derive(Debug, Clone, Copy)]
 pub enum Bias<T> {
     /// An element for every column; null for none.

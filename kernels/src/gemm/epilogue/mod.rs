@@ -85,6 +85,36 @@ pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     edge
 }
 
+/// Adds the accumulators to a tile of a row-major matrix, from which they come back; lanes beyond its columns are
+/// anything.
+///
+/// # Safety
+/// `MR` rows of `at.cols` elements are readable at (`at.row`, `at.col`).
+#[inline(always)]
+pub unsafe fn add_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
+    isa: I,
+    mut acc: Acc<T, I, MR, NV>,
+    base: *const T,
+    ld: usize,
+    at: At,
+) -> Acc<T, I, MR, NV> {
+    let base = base.wrapping_add(at.row * ld + at.col);
+    if at.cols >= NV * I::LANES {
+        for i in 0..MR {
+            for v in 0..NV {
+                // SAFETY: the tile's rows and columns are readable.
+                acc[i][v] = isa.add(unsafe { isa.load(base.add(i * ld + v * I::LANES)) }, acc[i][v]);
+            }
+        }
+        return acc;
+    }
+    // A copy: as in `load_tile`.
+    let mut edge = acc;
+    let (from, to) = (Part { ptr: base.cast_mut(), ld }, edge.as_mut_ptr().cast::<T>());
+    outline(isa, AddEdge { from, to, rows: MR, cols: at.cols, width: NV * I::LANES });
+    edge
+}
+
 /// Stores a tile to a row-major matrix; nothing beyond its columns is written.
 ///
 /// # Safety
@@ -145,6 +175,36 @@ impl<T: Real> LaneKernel for LoadEdge<T> {
             while j < self.cols {
                 // SAFETY: columns below `cols` are read; the tile is `width` wide, whole vectors.
                 unsafe { isa.store(to.add(j), isa.load_partial(from.add(j), (self.cols - j).min(I::LANES))) }
+                j += I::LANES;
+            }
+        }
+    }
+}
+
+/// Adds a tile at the right edge to the columns in use.
+struct AddEdge<T> {
+    from: Part<T>,
+    to: *mut T,
+    rows: usize,
+    cols: usize,
+    width: usize,
+}
+
+impl<T: Real> LaneKernel for AddEdge<T> {
+    type Elem = T;
+    type Output = ();
+    #[inline(always)]
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        for i in 0..self.rows {
+            let (from, to) =
+                (self.from.ptr.wrapping_add(i * self.from.ld), self.to.wrapping_add(i * self.width));
+            let mut j = 0;
+            while j < self.cols {
+                // SAFETY: columns below `cols` are read; the tile is `width` wide, whole vectors.
+                unsafe {
+                    let before = isa.load_partial(from.add(j), (self.cols - j).min(I::LANES));
+                    isa.store(to.add(j), isa.add(before, isa.load(to.add(j))));
+                }
                 j += I::LANES;
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     isa::{Lanes, Real},
 };
 
-/// Where the chain of a plain product starts.
+/// Where the first chain of a plain product starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Start<T> {
     /// From zero: C is not read.
@@ -38,7 +38,7 @@ pub struct Plain<T> {
     pub c: *mut T,
     /// Its leading dimension.
     pub ldc: usize,
-    /// Where the chains start.
+    /// Where the first chains start.
     pub start: Start<T>,
 }
 

@@ -123,7 +123,7 @@ pub struct InputVjp<T, H> {
     /// The derivative.
     pub hadamard: H,
     /// The column sums, accumulated row by row in ascending order (so that tile height leaves no trace in
-    /// them); null for none.
+    /// them); null for none, as for products of more rows than a [`CHAIN`](crate::chain::CHAIN) has: it never ends here.
     pub sums: *mut T,
 }
 

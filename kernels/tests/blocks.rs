@@ -1,0 +1,76 @@
+//! Blocks of any number of chains give the bits that chain after chain gives, whatever becomes of A on the way.
+
+use nablas_kernels::{
+    chain::CHAIN,
+    entry::{Entry, Kernels},
+    gemm::{
+        blocked::{Blocking, Gemm},
+        epilogue::{Plain, Start},
+        pack::Operand,
+    },
+    isa::{IsaToken, Real, Vouched},
+};
+
+/// Numbers without a pattern.
+fn numbers<T: Real>(n: usize, mut state: u64) -> Vec<T> {
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        T::from_f64((state >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+/// C + α·A·B with blocks of `kc` steps; A's rows adjacent, or contiguous.
+fn product<T: Kernels>(
+    isa: IsaToken,
+    (m, n, k): (usize, usize, usize),
+    kc: usize,
+    adjacent: bool,
+    alpha: f64,
+) -> Vec<T> {
+    let blocking = Blocking { mc: 72, kc, nc: 64 };
+    let (a, b, mut c) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2), numbers::<T>(m * n, 3));
+    let mut scratch = vec![T::from_f64(f64::NAN); blocking.scratch_len(m, n, k)];
+    let (rs, cs) = if adjacent { (1, m as isize) } else { (k as isize, 1) };
+    let gemm = Gemm {
+        m,
+        n,
+        k,
+        alpha: T::from_f64(alpha),
+        a: Operand { ptr: a.as_ptr(), rs, cs },
+        b: Operand { ptr: b.as_ptr(), rs: n as isize, cs: 1 },
+        alpha_on_b: false,
+        blocking,
+        scratch: scratch.as_mut_ptr(),
+        epilogue: Plain { c: c.as_mut_ptr(), ldc: n, start: Start::C },
+    };
+    // SAFETY: the operands are as long as their sizes and strides say, and the scratch as the blocking says.
+    <T as Entry<_>>::enter(isa, unsafe { Vouched::new(gemm) });
+    c
+}
+
+fn check<T: Kernels + core::fmt::Debug>() {
+    // Packed tiles of every height (A is scaled or its rows are adjacent and read often), A as it lies, few rows.
+    for (m, n) in [(1, 40), (61, 136), (75, 50), (100, 33), (97, 16), (27, 61), (60, 8)] {
+        for k in [1024, 1100, 2100] {
+            for (adjacent, alpha) in [(false, 1.0), (true, 1.0), (true, 0.7), (false, 0.7)] {
+                let run = |isa, kc| product::<T>(isa, (m, n, k), kc, adjacent, alpha);
+                let want = run(IsaToken::pin("scalar").expect("everywhere"), CHAIN);
+                for isa in IsaToken::available() {
+                    for kc in [CHAIN, 2 * CHAIN, 8 * CHAIN] {
+                        let got = run(isa, kc);
+                        let same =
+                            got.iter().zip(&want).all(|(g, w)| g.to_f64().to_bits() == w.to_f64().to_bits());
+                        assert!(same, "{m} × {n} × {k}, kc {kc}, {adjacent} {alpha}, {}", isa.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_depth_of_a_block_leaves_no_trace() {
+    check::<f32>();
+    check::<f64>();
+}
