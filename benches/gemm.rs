@@ -8,6 +8,7 @@ mod common {
     pub(crate) mod numbers;
     pub(crate) mod peak;
     pub(crate) mod peers;
+    pub(crate) mod threads;
 }
 
 use common::{
@@ -17,6 +18,7 @@ use common::{
     numbers::uniform,
     peak::peak,
     peers::Peer,
+    threads,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use nablas::{Gemm, MatMut, MatRef};
@@ -39,7 +41,7 @@ const SKINNY: [(usize, usize, usize); 6] =
 
 fn gemm(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
-    let all = rayon::current_num_threads();
+    let all = threads::all();
     let peak_one = peak::<f32>(isa, 1);
     say_peak(&format!("{}, f32, 1 thread", isa.name()), peak_one);
     let peak_all = peak::<f32>(isa, all);

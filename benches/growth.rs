@@ -1,7 +1,7 @@
 //! How does cost grow with the batch, with the width and with the depth? Time, share of the FMA peak and memory of a
 //! training step.
 //!
-//! The workspace is held against the formula of docs/ARCHITECTURE.md. With `NABLAS_PLOTS=DIRECTORY` each curve that was
+//! Memory is held against the formula of docs/ARCHITECTURE.md. With `NABLAS_PLOTS=DIRECTORY` each curve that was
 //! measured whole is written there, as CSV and as SVG.
 
 mod common {
@@ -12,6 +12,7 @@ mod common {
     pub(crate) mod peak;
     pub(crate) mod plot;
     pub(crate) mod step;
+    pub(crate) mod threads;
     #[expect(dead_code, reason = "medians are not for here")]
     pub(crate) mod turns;
 }
@@ -24,12 +25,13 @@ use common::{
     peak::peak,
     plot::{self, Point},
     step::{Step, network},
+    threads,
     turns::turns,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
-use nablas::{Activation, Keep, Plan, PlanOptions};
+use nablas::{Activation, Plan, PlanOptions};
 use std::{path::Path, time::Duration};
-use workspace::workspace_bytes;
+use workspace::Formula;
 
 const ACTIVATION: Activation<f32> = Activation::Relu;
 const BATCHES: [usize; 10] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144];
@@ -54,6 +56,10 @@ struct Case {
     widths: Vec<usize>,
     batch: usize,
     x: usize,
+}
+
+fn options(batch: usize, threads: usize) -> PlanOptions {
+    PlanOptions::new(batch).threads(threads)
 }
 
 fn batches(c: &mut Criterion) {
@@ -81,7 +87,7 @@ fn depths(c: &mut Criterion) {
 
 fn curve(c: &mut Criterion, curve: &str, cases: Vec<Case>) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
-    let mut threads = vec![1, rayon::current_num_threads()];
+    let mut threads = vec![1, threads::all()];
     threads.dedup();
     let (mut points, wanted) = (Vec::new(), threads.len() * cases.len());
     for t in threads {
@@ -93,7 +99,7 @@ fn curve(c: &mut Criterion, curve: &str, cases: Vec<Case>) {
         // A busy neighbour stays for seconds, and would be taken for a property of the point that meets it.
         for _ in 0..ROUNDS {
             for (point, case) in points.iter_mut().zip(cases.iter().cycle()) {
-                let mut step = Step::new(&case.widths, ACTIVATION, case.batch, point.threads);
+                let mut step = Step::new(&case.widths, ACTIVATION, &options(case.batch, point.threads));
                 let (burst, span) = (Duration::from_micros(200), Duration::from_millis(30));
                 let [timing] = turns([&mut |n| step.run(n)], burst, span, 2);
                 point.seconds = point.seconds.min(timing.min);
@@ -108,31 +114,25 @@ fn measure(c: &mut Criterion, curve: &str, case: &Case, threads: usize, peak: f6
     let Case { name, widths, batch, x } = case;
     let batch = if quick() { *batch.min(&64) } else { *batch };
     let mlp = network(widths, ACTIVATION);
-    let bytes = |keep| {
-        let plan =
-            Plan::new(&mlp, &PlanOptions::new(batch).threads(threads).keep(keep)).expect("it can be planned");
-        let expected = workspace_bytes(&mlp, batch, threads, keep, &plan.explain());
-        assert_eq!(
-            plan.workspace_bytes(),
-            expected,
-            "the formula of docs/ARCHITECTURE.md: {}",
-            plan.explain()
-        );
-        expected
-    };
-    let (workspace, keeping) = (bytes(Keep::Nothing), bytes(Keep::ForBackward));
+    let plan = Plan::new(&mlp, &options(batch, threads)).expect("it can be planned");
+    let formula = Formula::new(&mlp, plan.path(), false);
+    let workspace = plan.workspace_bytes();
+    let kept = size_of::<f32>() * plan.kept_len(batch).expect("it fits");
+    let expected = [formula.workspace(batch, threads), formula.kept(batch)].map(|len| size_of::<f32>() * len);
+    assert_eq!([workspace, kept], expected, "the formula of docs/ARCHITECTURE.md: {plan:?}");
+    let keeping = workspace + kept;
 
     let mut group = c.benchmark_group(format!("growth/{curve}/{name}/{x}"));
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(500));
     // Made when it is known that it will be timed: the largest take gigabytes.
     let mut step: Option<Step> = None;
-    let flop = Plan::new(&mlp, &PlanOptions::new(batch)).expect("it can be planned").step_flop(batch);
+    let flop = plan.step_flop(batch);
     let best = time_flop(&mut group, BenchmarkId::from_parameter(threads), flop as u64, peak, |check| {
-        let step = step.get_or_insert_with(|| Step::new(widths, ACTIVATION, batch, threads));
+        let step = step.get_or_insert_with(|| Step::new(widths, ACTIVATION, &options(batch, threads)));
         step.run(1);
         if check && threads > 1 {
-            let mut alone = Step::new(widths, ACTIVATION, batch, 1);
+            let mut alone = Step::new(widths, ACTIVATION, &options(batch, 1));
             alone.run(1);
             assert!(step.grads == alone.grads, "{name}: other bits on {threads} threads");
         }

@@ -12,6 +12,7 @@ mod common {
     pub(crate) mod operands;
     pub(crate) mod passes;
     pub(crate) mod peak;
+    pub(crate) mod threads;
 }
 
 use common::{
@@ -22,6 +23,7 @@ use common::{
     operands::{Operands, operands},
     passes,
     peak::peak,
+    threads,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use nablas::{
@@ -36,7 +38,7 @@ const ACTIVATIONS: [Activation<f32>; 3] = [Activation::Relu, Activation::Tanh, A
 
 fn layers(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
-    let all = rayon::current_num_threads();
+    let all = threads::all();
     let mut threads = vec![1, all];
     threads.dedup();
     for t in threads {

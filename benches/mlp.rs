@@ -11,6 +11,7 @@ mod common {
     pub(crate) mod passes;
     pub(crate) mod peak;
     pub(crate) mod peers;
+    pub(crate) mod threads;
     pub(crate) mod unfused;
     pub(crate) mod workloads;
 }
@@ -22,6 +23,7 @@ use common::{
     operands::{Operands, operands},
     peak::peak,
     peers::Peer,
+    threads,
     unfused::Unfused,
     workloads::{self, Workload},
 };
@@ -31,7 +33,7 @@ use std::{cell::LazyCell, time::Duration};
 
 fn steps(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
-    let all = rayon::current_num_threads();
+    let all = threads::all();
     let mut threads = vec![1, all];
     threads.dedup();
     for t in threads {

@@ -1,6 +1,6 @@
-//! More threads than cores: what do pools of 4, 8 and 16 cost beside one with a thread for each core?
+//! More threads than cores: what do teams of 4, 8 and 16 cost beside one with a thread for each core?
 //!
-//! Each workload of `mlp` that a step of is short, in pools that take turns. A plan of t threads cuts its work for t
+//! Each workload of `mlp` that a step of is short, on teams that take turns. A plan of t threads cuts its work for t
 //! threads; the system gives them the cores there are.
 //!
 //! No criterion: it times one thing after the other, and a shared machine changes meanwhile.
@@ -12,6 +12,7 @@ mod common {
     pub(crate) mod operands;
     pub(crate) mod peak;
     pub(crate) mod step;
+    pub(crate) mod threads;
     pub(crate) mod turns;
     #[expect(dead_code, reason = "plans count their FLOP themselves")]
     pub(crate) mod workloads;
@@ -21,10 +22,11 @@ use common::{
     measure::quick,
     peak::peak,
     step::Step,
+    threads,
     turns::{Timing, turns},
     workloads::{self, Workload},
 };
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use nablas::{PlanOptions, Team, TeamOptions};
 use std::{array, time::Duration};
 
 /// More than that, and oversubscription is a problem.
@@ -34,26 +36,27 @@ const LONG: [&str; 2] = ["ffn", "big"];
 
 fn main() {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
-    let cores = rayon::current_num_threads();
+    let cores = threads::all();
     let peak = peak::<f32>(isa, cores);
     println!("FMA peak, {}, f32, {cores} thread(s): {:.1} GFLOP/s", isa.name(), peak / 1e9);
     println!("{cores} cores; times in ms, the cost beside {cores} threads");
-    println!("  workload     path     threads  tasks  smallest    cost  of peak    median    cost");
+    println!("  workload     path     threads members  smallest    cost  of peak    median    cost");
     let counts = [cores, 4, 8, 16];
-    let pools = counts.map(|t| ThreadPoolBuilder::new().num_threads(t).build().expect("a pool can be made"));
+    let teams = counts.map(|t| Team::new(&TeamOptions::new().threads(t)).expect("a team can be made"));
     let mut worst: Option<(f64, &str, usize)> = None;
     for workload in workloads::ALL.iter().filter(|w| !LONG.contains(&w.name)) {
         let batch = if quick() { workload.batch.min(64) } else { workload.batch };
-        let mut steps = counts.map(|t| Step::new(workload.widths, workload.activation, batch, t));
-        let timings = in_pools(&pools, &mut steps);
+        let options = teams.each_ref().map(|team| PlanOptions::new(batch).team(team));
+        let mut steps = options.map(|o| Step::new(workload.widths, workload.activation, &o));
+        let timings = in_turns(&mut steps);
         let base = timings[0];
         for ((threads, step), Timing { min, median }) in counts.iter().zip(&steps).zip(timings) {
             let Workload { name, .. } = workload;
             let (cost, median_cost) = (min / base.min, median / base.median);
             println!(
-                "  {name:12} {:8} {threads:7} {:6} {:9.4}  {cost:6.2} {:6.1} % {:9.4}  {median_cost:6.2}",
+                "  {name:12} {:8} {threads:7} {:7} {:9.4}  {cost:6.2} {:6.1} % {:9.4}  {median_cost:6.2}",
                 step.path(),
-                step.plan.tasks(batch),
+                step.plan.members(batch),
                 1e3 * min,
                 100.0 * step.flop() / min / peak,
                 1e3 * median,
@@ -70,15 +73,11 @@ fn main() {
     }
 }
 
-/// Each step in its pool, the pools in turns.
-fn in_pools<const N: usize>(pools: &[ThreadPool; N], steps: &mut [Step; N]) -> [Timing; N] {
-    let mut runs: Vec<_> = pools
-        .iter()
-        .zip(steps)
-        .map(|(pool, step)| move |steps: usize| pool.install(|| step.run(steps)))
-        .collect();
+/// The steps in turns, each on its team.
+fn in_turns<const N: usize>(steps: &mut [Step; N]) -> [Timing; N] {
+    let mut runs = steps.each_mut().map(|step| move |steps: usize| step.run(steps));
     let mut runs = runs.iter_mut();
-    let runs: [&mut dyn FnMut(usize); N] = array::from_fn(|_| runs.next().expect("one a pool") as _);
-    // Bursts of many fork-joins: what another pool's threads do before they sleep is lost in them.
+    let runs: [&mut dyn FnMut(usize); N] = array::from_fn(|_| runs.next().expect("one a team") as _);
+    // Bursts of many steps: what another team's threads do before they sleep is lost in them.
     turns(runs, Duration::from_millis(20), Duration::from_secs(2), 15)
 }

@@ -96,11 +96,14 @@ fn layer(c: &mut Criterion) {
         let plan = Plan::new(&mlp, &PlanOptions::new(1).threads(1)).expect("the layer can be planned");
         let mut workspace = plan.workspace().expect("there is memory");
         let (mut y, mut dx, mut grads) = (vec![0.0; n], vec![0.0; n], vec![0.0; mlp.param_len()]);
-        plan.forward(&params, x_row, row_mut(&mut y), &mut workspace).expect("the operands fit the plan");
+        let mut kept = plan.kept(1).expect("there is memory");
+        plan.forward(&params, x_row, row_mut(&mut y), Some(&mut kept), &mut workspace)
+            .expect("the operands fit the plan");
         let id = BenchmarkId::from_parameter("vjp");
         let fast = time_flop(&mut group, id, flop, peak, |check| {
             let dx_row = Some(row_mut(&mut dx));
-            plan.backward(&params, x_row, dy_row, &mut grads, dx_row, &mut workspace).expect("it fits");
+            plan.backward(&params, x_row, dy_row, &mut grads, dx_row, &kept, &mut workspace)
+                .expect("it fits");
             if check && let Ok(naive) = by_vector() {
                 same("layer gradient", &grads, &naive.params);
                 same("layer dX", &dx, naive.dx.data());

@@ -17,6 +17,7 @@ mod common {
     pub(crate) mod operands;
     pub(crate) mod peak;
     pub(crate) mod step;
+    pub(crate) mod threads;
     pub(crate) mod turns;
 }
 
@@ -24,9 +25,10 @@ use common::{
     measure::quick,
     peak::peak,
     step::Step,
+    threads,
     turns::{Timing, turns},
 };
-use nablas::Activation;
+use nablas::{Activation, PlanOptions};
 use nablas_kernels::{
     gemm::shape,
     isa::{IsaToken, LaneKernel, Lanes},
@@ -48,13 +50,14 @@ struct Family {
 
 impl Family {
     fn step(&self, width: usize, threads: usize) -> Step {
-        Step::new(&[self.ends, width, width, self.ends], Activation::Relu, self.batch, threads)
+        let options = PlanOptions::new(self.batch).threads(threads);
+        Step::new(&[self.ends, width, width, self.ends], Activation::Relu, &options)
     }
 }
 
 fn main() {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
-    let mut threads = vec![1, rayon::current_num_threads()];
+    let mut threads = vec![1, threads::all()];
     threads.dedup();
     let sweep = Family { name: "32→w→w→32", ends: 32, batch: if quick() { 32 } else { 1024 } };
     // Every width up to 128; then each side of multiples of 16, and a few that people have.

@@ -174,7 +174,7 @@ fn with_differences(mlp: &Mlp<f64>, params: &[f64], x: &[f64]) -> Result<Vec<f64
     let mut workspace = plan.workspace()?;
     let mut value = |params: &[f64]| -> Result<f64> {
         let mut y = [0.0];
-        plan.forward(params, MatRef::new(x, 1, N)?, MatMut::new(&mut y, 1, 1)?, &mut workspace)?;
+        plan.forward(params, MatRef::new(x, 1, N)?, MatMut::new(&mut y, 1, 1)?, None, &mut workspace)?;
         Ok(y[0])
     };
     let (mut moved, h) = (params.to_vec(), 1e-6);

@@ -109,7 +109,7 @@ fn main() -> Result<()> {
 
     let mut predicted = vec![0.0; test.y.len()];
     let x = MatRef::new(&test.x, test.y.len(), inputs)?;
-    plan.forward(&params, x, MatMut::new(&mut predicted, test.y.len(), 1)?, &mut workspace)?;
+    plan.forward(&params, x, MatMut::new(&mut predicted, test.y.len(), 1)?, None, &mut workspace)?;
     let squares = |it: &mut dyn Iterator<Item = f64>| it.map(|x| x * x).sum::<f64>();
     let residual = squares(&mut predicted.iter().zip(&test.y).map(|(p, y)| f64::from(p - y)));
     let mean = test.y.iter().map(|&y| f64::from(y)).sum::<f64>() / test.y.len() as f64;

@@ -1,150 +1,53 @@
-//! The native engine: a fused product cut into regions, a thread each.
+//! What calls run on: an instruction set, block sizes, and a team.
 
 use crate::{
     Scalar,
-    parallel::{Shared, fork, tasks_for},
+    error::Result,
+    team::{self, Schedule, Team, Work, available_threads},
 };
 use nablas_kernels::{
-    act::Activation,
     cache,
     entry::Entry,
-    gemm::{
-        blocked::{Blocking, Gemm},
-        dense::{Derivative, ForwardGemm, InputVjpGemm},
-        epilogue::{Plain, Save, Start},
-        pack::Operand,
-    },
+    gemm::blocked::Blocking,
     isa::{IsaToken, LaneKernel, RawKernel, Vouched},
 };
 
-/// What the native calls run on.
-#[derive(Debug, Clone, Copy)]
+/// What the calls run on.
+#[derive(Debug, Clone)]
 pub(crate) struct Engine {
     pub(crate) isa: IsaToken,
+    /// Members of the team that a call may bring, the caller among them.
     pub(crate) threads: usize,
+    /// Whether the caller has named a number of them.
+    limited: bool,
     pub(crate) blocking: Blocking,
+    /// The default team, if none.
+    pub(crate) team: Option<Team>,
+    /// Whether calls bring all their members, whatever that costs.
+    pub(crate) exactly: bool,
 }
-
-/// A rectangle of a product's output.
-#[derive(Debug, Clone, Copy)]
-struct Region {
-    row: usize,
-    rows: usize,
-    col: usize,
-    cols: usize,
-}
-
-/// The grid of regions, tall × wide: as many as there are tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Grid {
-    tall: usize,
-    wide: usize,
-    rows: usize,
-    cols: usize,
-}
-
-impl Grid {
-    /// Cuts m × n into at most `tasks` regions so that least is packed twice: each column of regions packs
-    /// A anew, each row of regions packs B anew.
-    fn new(tasks: usize, m: usize, n: usize, k: usize, whole_columns: bool) -> Self {
-        let mut best = Self { tall: 1, wide: 1, rows: m, cols: n };
-        let mut best_cost = f64::INFINITY;
-        for tall in 1..=tasks {
-            if whole_columns && tall > 1 {
-                break;
-            }
-            // Rows in whole register tiles of every height, columns in whole panels or, where there are few,
-            // in whole granules of every ISA.
-            let unit = if n >= 64 * tasks { 64 } else { 16 };
-            let rows = m.div_ceil(tall).next_multiple_of(24);
-            let cols = n.div_ceil(tasks / tall).next_multiple_of(unit);
-            let (tall, wide) = (m.div_ceil(rows), n.div_ceil(cols));
-            // The slowest region's multiply-adds, and the elements it packs at some sixteen times the cost.
-            let (r, c, d) = (rows.min(m) as f64, cols.min(n) as f64, k as f64);
-            let cost = r * c * d + 16.0 * (r * d + d * c);
-            if cost < best_cost {
-                best_cost = cost;
-                best = Self { tall, wide, rows, cols };
-            }
-        }
-        best
-    }
-
-    fn region(self, i: usize, m: usize, n: usize) -> Region {
-        let (row, col) = (i / self.wide * self.rows, i % self.wide * self.cols);
-        Region { row, rows: self.rows.min(m - row), col, cols: self.cols.min(n - col) }
-    }
-}
-
-/// The operands of a product C (m × n) ← A·B, before its epilogue.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Product<T> {
-    pub(crate) m: usize,
-    pub(crate) n: usize,
-    pub(crate) k: usize,
-    pub(crate) alpha: T,
-    pub(crate) a: Operand<T>,
-    pub(crate) b: Operand<T>,
-    pub(crate) alpha_on_b: bool,
-}
-
-// SAFETY: an operand is an address and strides; tasks only read through it.
-unsafe impl<T: Send> Send for Product<T> {}
-// SAFETY: as for Send.
-unsafe impl<T: Send> Sync for Product<T> {}
 
 impl Engine {
-    pub(crate) fn new<T: Scalar>(isa: IsaToken, threads: usize) -> Self {
-        Self {
-            isa,
-            threads: threads.clamp(1, 1024),
-            blocking: Blocking::new(cache::detect(), size_of::<T>()),
-        }
+    pub(crate) fn new<T: Scalar>(isa: IsaToken, threads: usize, team: Option<Team>) -> Self {
+        let blocking = Blocking::new(cache::detect(), size_of::<T>());
+        Self { isa, threads: threads.clamp(1, 1024), limited: true, blocking, team, exactly: false }
     }
 
-    /// Elements of scratch for one product of at most these sizes, all tasks together.
-    pub(crate) fn scratch_len(&self, m: usize, n: usize, k: usize) -> usize {
-        self.task_scratch(m, n, k).saturating_mul(self.threads)
+    /// With all members of the default team, or all threads of the rayon pool that the caller is in.
+    pub(crate) fn unlimited<T: Scalar>(isa: IsaToken) -> Result<Self> {
+        Ok(Self { limited: false, ..Self::new::<T>(isa, available_threads()?, None) })
     }
 
-    fn task_scratch(&self, m: usize, n: usize, k: usize) -> usize {
-        self.blocking.scratch_len(m, n, k).next_multiple_of(16)
+    /// Takes the members of this team: all of them, or as many as have been named.
+    pub(crate) fn join(&mut self, team: &Team) {
+        self.threads = if self.limited { self.threads.min(team.threads()) } else { team.threads() };
+        self.team = Some(team.clone());
     }
 
-    /// Runs `work` on every region of a product, with the region's operands and scratch of its own.
-    fn regions<T: Scalar>(
-        &self,
-        p: Product<T>,
-        whole_columns: bool,
-        scratch: *mut T,
-        work: impl Fn(Region, Gemm<T, ()>) + Sync,
-    ) {
-        if p.m == 0 || p.n == 0 {
-            return;
-        }
-        let tasks = tasks_for(2.0 * p.m as f64 * p.n as f64 * p.k as f64, self.threads);
-        let grid = Grid::new(tasks, p.m, p.n, p.k, whole_columns);
-        let stride = self.task_scratch(p.m, p.n, p.k);
-        let scratch = Shared(scratch);
-        fork(grid.tall * grid.wide, &|i| {
-            let r = grid.region(i, p.m, p.n);
-            let p = &p;
-            work(
-                r,
-                Gemm {
-                    m: r.rows,
-                    n: r.cols,
-                    k: p.k,
-                    alpha: p.alpha,
-                    a: p.a.at(r.row, 0),
-                    b: p.b.at(0, r.col),
-                    alpha_on_b: p.alpha_on_b,
-                    blocking: self.blocking,
-                    scratch: scratch.add(i * stride),
-                    epilogue: (),
-                },
-            );
-        });
+    /// Takes so many members at most.
+    pub(crate) fn limit(&mut self, threads: usize) {
+        self.threads = self.threads.min(threads.max(1));
+        self.limited = true;
     }
 
     /// Runs a kernel.
@@ -161,117 +64,38 @@ impl Engine {
         T::enter(self.isa, unsafe { Vouched::new(kernel) });
     }
 
-    /// C ← start + α·A·B, C row-major.
-    ///
-    /// # Safety
-    /// The operands are readable over the product's sizes; C is writable, and read where `start` says so, at
-    /// m rows of n elements; nothing else accesses C; `scratch` has [`scratch_len`](Self::scratch_len) elements.
-    pub(crate) unsafe fn gemm<T: Scalar>(
-        &self,
-        p: Product<T>,
-        c: *mut T,
-        ldc: usize,
-        start: Start<T>,
-        scratch: *mut T,
-    ) {
-        let c = Shared(c);
-        self.regions(p, false, scratch, |r, gemm| {
-            let c = c.add(r.row * ldc + r.col);
-            // SAFETY: a region of the product that the caller vouches for, with scratch of its own.
-            unsafe { self.run_raw(gemm.with_epilogue(Plain { c, ldc, start })) };
-        });
-    }
-
-    /// A ← g(X·Wᵀ + b), saving what the backward needs.
-    ///
-    /// # Safety
-    /// As for [`gemm`](Self::gemm), with A for C; the bias is null or has n elements; `save` is m × n.
-    pub(crate) unsafe fn forward<T: Scalar>(
-        &self,
-        p: Product<T>,
-        bias: *const T,
-        (a, lda): (*mut T, usize),
-        save: Save<T>,
-        act: Activation<T>,
-        scratch: *mut T,
-    ) {
-        let (a, bias) = (Shared(a), Shared(bias.cast_mut()));
-        let (values, mask) = (Shared(save.values), Shared(save.mask));
-        let (ld, mask_ld) = (save.ld, save.mask_ld);
-        self.regions(p, false, scratch, |r, gemm| {
-            let offset = |ptr: *mut T, n: usize| if ptr.is_null() { ptr } else { ptr.wrapping_add(n) };
-            let save = Save {
-                values: offset(values.get(), r.row * ld + r.col),
-                ld,
-                mask: if mask.get().is_null() { mask.get() } else { mask.add(r.row * mask_ld + r.col / 8) },
-                mask_ld,
-            };
-            let bias = offset(bias.get(), r.col).cast_const();
-            // SAFETY: a region of the product that the caller vouches for, with scratch of its own.
-            unsafe {
-                self.run_raw(ForwardGemm { gemm, bias, a: (a.add(r.row * lda + r.col), lda), save, act })
-            };
-        });
-    }
-
-    /// δ' ← (δ·W) ⊙ g', adding its column sums to `sums`, if not null: each one chain, so of at most 512 rows.
-    ///
-    /// # Safety
-    /// As for [`gemm`](Self::gemm), with δ' for C; the derivative is m × n; `sums` is null or has n elements.
-    pub(crate) unsafe fn input_vjp<T: Scalar>(
-        &self,
-        p: Product<T>,
-        derivative: Derivative<T>,
-        (out, ld): (*mut T, usize),
-        sums: *mut T,
-        scratch: *mut T,
-    ) {
-        let (out, sums) = (Shared(out), Shared(sums));
-        let null = core::ptr::null_mut();
-        let (values, mask, step, alpha) = match derivative {
-            Derivative::One => (null, core::ptr::null_mut(), 0, T::ZERO),
-            Derivative::Values(d, ld) => (d.cast_mut(), core::ptr::null_mut(), ld, T::ZERO),
-            Derivative::Mask(m, ld, alpha) => (null, m.cast_mut(), ld, alpha),
+    /// Microseconds that one thread takes for so much work, or somewhat less: an estimate, by which calls decide
+    /// whether they bring members. `touched` counts elements that are packed, copied or added besides.
+    pub(crate) fn micros<T>(&self, flop: f64, touched: f64) -> f64 {
+        // FLOP a nanosecond of small products, and of what is not a product.
+        let (products, rest) = match self.isa.name() {
+            "avx512" => (100.0, 4.0),
+            "avx2" => (60.0, 4.0),
+            "neon" => (30.0, 2.0),
+            _ => (2.0, 0.5),
         };
-        let (values, mask) = (Shared(values), Shared(mask));
-        // Whole columns: a region that has all rows of its columns sums them in order, without partial sums.
-        self.regions(p, !sums.get().is_null(), scratch, |r, gemm| {
-            let derivative = match (values.get().is_null(), mask.get().is_null()) {
-                (false, _) => Derivative::Values(values.add(r.row * step + r.col).cast_const(), step),
-                (_, false) => Derivative::Mask(mask.add(r.row * step + r.col / 8).cast_const(), step, alpha),
-                _ => Derivative::One,
-            };
-            let sums = if sums.get().is_null() { sums.get() } else { sums.add(r.col) };
-            // SAFETY: a region of the product that the caller vouches for, with scratch of its own.
-            unsafe {
-                self.run_raw(InputVjpGemm { gemm, derivative, out: (out.add(r.row * ld + r.col), ld), sums })
-            };
-        });
+        let size = size_of::<T>() as f64 / 4.0;
+        size * (flop / products + touched / rest) / 1e3
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn regions_tile_the_output() {
-        for tasks in [1, 2, 3, 8, 64] {
-            for (m, n, k) in
-                [(1, 1, 1), (24, 16, 5), (25, 17, 5), (4096, 4096, 64), (10, 5000, 3), (5000, 10, 3)]
-            {
-                for whole in [false, true] {
-                    let g = Grid::new(tasks, m, n, k, whole);
-                    assert!(g.tall * g.wide <= tasks.max(1), "{g:?} {tasks} {m} {n}");
-                    assert!(!whole || g.tall == 1);
-                    let area: usize = (0..g.tall * g.wide)
-                        .map(|i| g.region(i, m, n))
-                        .inspect(|r| assert!(r.col % 16 == 0 && r.row + r.rows <= m && r.col + r.cols <= n))
-                        .map(|r| r.rows * r.cols)
-                        .sum();
-                    assert_eq!(area, m * n);
-                }
-            }
+    /// The most seats that a call of so much work takes, if no phase has more than `breadth` items.
+    pub(crate) fn seats(&self, micros: f64, phases: usize, breadth: usize) -> usize {
+        if self.exactly {
+            return self.threads;
         }
+        team::seats_for(micros, phases, self.threads.min(breadth)).max(1)
+    }
+
+    /// Runs a schedule; how many seats ran an item.
+    pub(crate) fn schedule(
+        &self,
+        micros: f64,
+        phases: usize,
+        breadth: usize,
+        schedule: &impl Schedule,
+    ) -> usize {
+        let seats = if self.exactly { self.threads } else { self.threads.min(breadth) };
+        let work = Work { micros, phases, seats, exactly: self.exactly };
+        team::run(self.team.as_ref(), work, schedule)
     }
 }

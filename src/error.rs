@@ -1,5 +1,6 @@
 //! What can go wrong, said with what was expected and what came.
 
+use alloc::string::String;
 use core::fmt;
 use nablas_kernels::isa::IsaError;
 
@@ -28,7 +29,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Shows what a workspace keeps.
+/// Shows what a state is of.
 struct Kept(Option<usize>);
 
 impl fmt::Display for Kept {
@@ -124,15 +125,20 @@ pub enum Error {
         /// The bytes that the workspace has.
         got: usize,
     },
-    /// A backward pass whose forward pass the workspace does not keep.
-    #[error("the workspace keeps {}, the backward pass is of {batch} rows: call `Plan::forward` first, in a plan \
-             with `Keep::ForBackward`", Kept(*.kept))]
+    /// A backward pass from the state of another forward pass.
+    #[error("the kept state is of {}, the backward pass of {batch} rows: give it to `Plan::forward` first", Kept(*.kept))]
     NotKept {
         /// Rows of the backward pass.
         batch: usize,
         /// Rows of the forward pass that is kept, if any.
         kept: Option<usize>,
     },
+    /// A kept state of another plan.
+    #[error("a kept state of another plan: make it with `Plan::kept`")]
+    KeptOfAnother,
+    /// Packed parameters of another plan.
+    #[error("parameters packed for another network, instruction set or backend: make them with `Plan::pack`")]
+    Packed,
     /// A batch larger than the plan was made for.
     #[error("expected a batch of at most {max} rows, got {got}")]
     Batch {
@@ -205,6 +211,16 @@ pub enum Error {
         name: &'static str,
         /// What it cannot do.
         why: &'static str,
+    },
+    /// An environment variable whose value cannot be used.
+    #[error("{name}: expected {expected}, got {got}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// Its domain.
+        expected: &'static str,
+        /// Its value.
+        got: String,
     },
     /// Threads that could not be started.
     #[error("could not start {threads} threads")]

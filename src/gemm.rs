@@ -2,28 +2,26 @@
 
 use crate::{
     Scalar,
-    backend::{check_gemm, scale},
-    engine::{Engine, Product},
+    backend::{BackendKind, check_gemm, scale},
+    engine::Engine,
     error::{Error, Result},
     isa::{IsaToken, isa},
     memory::{aligned, line},
-    parallel::available_threads,
+    product::{Op, Ops, members, run, scratch_len},
+    team::Team,
     view::{MatMut, MatRef},
 };
 use alloc::{vec, vec::Vec};
-use core::marker::PhantomData;
 use nablas_kernels::gemm::{epilogue::Start, pack::Operand};
 
-/// The native GEMM: an ISA and a number of threads.
+/// The native GEMM: an ISA, a number of threads, a team.
 ///
 /// Each element of C is the sum, in order, of chains of 512 fused multiply-adds, k ascending, of fma(α·A\[i,k\],
 /// B\[k,j\], acc) with α·A\[i,k\] rounded once: the first chain from β·C (0 for β = 0, C not read), the others from 0.
 /// So the error stays at about (512 + k/512) roundings, however long the sum. The bits of the result depend on nothing else: not on
 /// threads, strides, blocking or ISA.
-#[derive(Debug, Clone, Copy)]
-pub struct Gemm<T> {
-    engine: Engine,
-    elem: PhantomData<T>,
+pub struct Gemm<T: Scalar> {
+    ops: Ops<T>,
 }
 
 /// Rows and columns of the block that a C without a unit stride passes through.
@@ -34,24 +32,38 @@ pub(crate) fn operand<T>(m: MatRef<'_, T>) -> Operand<T> {
 }
 
 impl<T: Scalar> Gemm<T> {
-    /// On the default ISA and the threads of the pool that the caller is in.
+    /// On the default ISA and the default team, or the rayon pool that the caller is in.
     ///
     /// # Errors
-    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
+    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there, [`Error::Variable`] if `NABLAS_NUM_THREADS` is no number of
+    /// threads.
     pub fn new() -> Result<Self> {
-        Ok(Self::with(isa()?, available_threads()))
+        Ok(Self { ops: Ops::new(BackendKind::Native, Engine::unlimited::<T>(isa()?)?) })
     }
 
-    /// On an ISA, with at most `threads` threads.
+    /// On an ISA, with at most `threads` members of the default team, the caller among them.
     pub fn with(isa: IsaToken, threads: usize) -> Self {
-        Self { engine: Engine::new::<T>(isa, threads), elem: PhantomData }
+        Self { ops: Ops::new(BackendKind::Native, Engine::new::<T>(isa, threads, None)) }
+    }
+
+    /// With the members of this team: all of them, or as many as [`with`](Self::with) was told.
+    #[must_use]
+    pub fn team(mut self, team: &Team) -> Self {
+        self.ops.engine_mut().join(team);
+        self
+    }
+
+    /// Members that no product of A m×k and B k×n exceeds: where it is 1, it stays on the calling thread.
+    pub fn members(&self, m: usize, n: usize, k: usize) -> usize {
+        members(&self.ops, (m, n, k))
     }
 
     /// Elements of scratch for a product of A m×k and B k×n.
     pub fn scratch_len(&self, m: usize, n: usize, k: usize) -> usize {
         // Either orientation may be computed, and a C without unit strides takes a block for itself.
-        let (a, b) = (self.engine.scratch_len(m, n, k), self.engine.scratch_len(n, m, k));
-        a.max(b).saturating_add(BLOCK * BLOCK + line::<T>())
+        let (a, b) = (scratch_len(&self.ops, (m, n, k)), scratch_len(&self.ops, (n, m, k)));
+        let block = scratch_len(&self.ops, (m.min(BLOCK), n.min(BLOCK), k));
+        a.max(b).max(block).saturating_add(BLOCK * BLOCK + line::<T>())
     }
 
     /// Scratch for a product of A m×k and B k×n.
@@ -97,18 +109,18 @@ impl<T: Scalar> Gemm<T> {
         // Where C runs backwards, it passes through blocks too.
         if rs >= 0 && (cs == 1 || n == 1 && rs != 1) {
             // A single column needs no unit stride between columns.
-            let p = Product { m, n, k, alpha, a, b, alpha_on_b: false };
+            let op = Op::plain((m, n, k), alpha, a, b, (c.as_mut_ptr(), rs as usize), start);
             // SAFETY: the views are valid over their shapes, C is borrowed exclusively, scratch is long enough.
-            unsafe { self.engine.gemm(p, c.as_mut_ptr(), rs as usize, start, scratch.as_mut_ptr()) }
+            unsafe { run(&self.ops, op, None, scratch.as_mut_ptr()) }
         } else if cs >= 0 && (rs == 1 || m == 1) {
             // Cᵀ = Bᵀ·Aᵀ, with α still on A.
-            let p = Product { m: n, n: m, k, alpha, a: b.t(), b: a.t(), alpha_on_b: true };
+            let op = Op::plain((n, m, k), alpha, b.t(), a.t(), (c.as_mut_ptr(), cs as usize), start);
+            let op = Op { alpha_on_b: true, ..op };
             // SAFETY: as above.
-            unsafe { self.engine.gemm(p, c.as_mut_ptr(), cs as usize, start, scratch.as_mut_ptr()) }
+            unsafe { run(&self.ops, op, None, scratch.as_mut_ptr()) }
         } else {
-            self.through_blocks((m, n, k), alpha, (a, b), start, c, scratch);
+            self.through_blocks((m, n, k), alpha, (a, b), start, c, scratch)
         }
-        Ok(())
     }
 
     /// The product for a C with two strides: block by block in row-major scratch.
@@ -120,7 +132,7 @@ impl<T: Scalar> Gemm<T> {
         start: Start<T>,
         mut c: MatMut<'_, T>,
         scratch: &mut [T],
-    ) {
+    ) -> Result<()> {
         let (block, scratch) = scratch.split_at_mut(BLOCK * BLOCK);
         let (rs, cs) = (c.row_stride(), c.col_stride());
         for i0 in (0..m).step_by(BLOCK) {
@@ -137,9 +149,9 @@ impl<T: Scalar> Gemm<T> {
                     }
                 }
                 let (a, b) = (a.at(i0, 0), b.at(0, j0));
-                let p = Product { m: rows, n: cols, k, alpha, a, b, alpha_on_b: false };
+                let op = Op::plain((rows, cols, k), alpha, a, b, (block.as_mut_ptr(), BLOCK), start);
                 // SAFETY: the operands are valid over their shapes; the block and the scratch are our own.
-                unsafe { self.engine.gemm(p, block.as_mut_ptr(), BLOCK, start, scratch.as_mut_ptr()) };
+                unsafe { run(&self.ops, op, None, scratch.as_mut_ptr())? };
                 for i in 0..rows {
                     for j in 0..cols {
                         // SAFETY: as above.
@@ -148,5 +160,12 @@ impl<T: Scalar> Gemm<T> {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl<T: Scalar> core::fmt::Debug for Gemm<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Gemm").field("engine", self.ops.engine()).finish()
     }
 }

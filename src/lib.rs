@@ -23,8 +23,10 @@ pub mod mlp;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 pub mod optim;
-mod parallel;
+mod product;
 pub mod scalar;
+mod shared;
+pub mod team;
 pub mod view;
 
 pub use activation::{Activation, Pointwise};
@@ -35,12 +37,13 @@ pub use gemm::Gemm;
 pub use init::Init;
 pub use isa::{IsaToken, isa};
 pub use loss::{Loss, LossKind, Reduction, Targets};
-pub use mlp::{Keep, LayerSpec, Mlp, MlpBuilder, Plan, PlanOptions, Workspace};
+pub use mlp::{
+    GradsMut, Kept, LayerGrads, LayerParams, LayerSpec, Mlp, MlpBuilder, PackedParams, ParamsRef, PathKind,
+    Plan, PlanOptions, Workspace,
+};
 pub use optim::{Adam, AdamW, Sgd};
-/// Of `nablas-capi`, whose pools must be woken for as much work as calls here fork for.
-#[doc(hidden)]
-pub use parallel::tasks_for;
 pub use scalar::Scalar;
+pub use team::{Team, TeamOptions};
 pub use view::{MatMut, MatRef};
 
 /// The code of the README is a test.

@@ -40,6 +40,23 @@ impl<T: Scalar> Buffer<T> {
     pub(crate) fn as_mut_ptr(&mut self) -> *mut T {
         self.lines.as_mut_ptr().cast()
     }
+
+    /// The first element, to be read.
+    pub(crate) fn as_ptr(&self) -> *const T {
+        self.lines.as_ptr().cast()
+    }
+
+    /// Its elements.
+    pub(crate) fn as_slice(&self) -> &[T] {
+        // SAFETY: the lines are at least `len` elements, initialised, and every bit pattern is one.
+        unsafe { core::slice::from_raw_parts(self.as_ptr(), self.len) }
+    }
+
+    /// Its elements, to be written.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        // SAFETY: as in `as_slice`; borrowed exclusively.
+        unsafe { core::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
+    }
 }
 
 /// Elements of `T` in a cache line.

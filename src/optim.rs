@@ -1,15 +1,51 @@
 //! Optimizers over flat parameter buffers: one vectorised pass a step, nothing allocated.
 //!
 //! The conventions are PyTorch's. Each parameter depends on itself, its gradient and its state alone. The factors of a
-//! step are computed in `f64` and rounded once.
+//! step are computed in `f64` and rounded once. So a step of many parameters is shared out among the members of a team, and
+//! that leaves no trace.
 
 use crate::{
     Scalar,
+    engine::Engine,
     error::{Error, Result, check_len},
     isa::{IsaToken, isa},
+    shared::Shared,
+    team::{Schedule, Team},
 };
 use alloc::vec::Vec;
 use nablas_kernels::optim::{self, AdamFactors, SgdFactors, SgdMomentum};
+
+/// Parameters that an item steps.
+const CHUNK: usize = 16 << 10;
+
+/// Steps `len` parameters: `chunk(from, n)` for every run of them. `touched`: elements read and written for each.
+fn step<T: Scalar>(engine: &Engine, len: usize, touched: f64, chunk: impl Fn(usize, usize) + Sync) {
+    struct Chunks<F>(usize, F);
+    impl<F: Fn(usize, usize) + Sync> Schedule for Chunks<F> {
+        fn items(&self, phase: usize) -> Option<usize> {
+            (phase == 0).then_some(self.0.div_ceil(CHUNK))
+        }
+        fn run(&self, _: usize, _: usize, item: usize) {
+            let from = item * CHUNK;
+            (self.1)(from, CHUNK.min(self.0 - from));
+        }
+    }
+    engine.schedule(
+        engine.micros::<T>(0.0, touched * len as f64),
+        1,
+        len.div_ceil(CHUNK),
+        &Chunks(len, chunk),
+    );
+}
+
+/// Elements `from .. from + n` of a buffer that items share.
+///
+/// # Safety
+/// They lie in the buffer, and nothing else accesses them.
+unsafe fn part<'a, T>(buffer: Shared<T>, from: usize, n: usize) -> &'a mut [T] {
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts_mut(buffer.add(from), n) }
+}
 
 /// Refuses a value outside of `ok`.
 fn check(what: &'static str, expected: &'static str, got: f64, ok: bool) -> Result<()> {
@@ -25,7 +61,7 @@ fn check_rate(rate: f64) -> Result<()> {
 /// p ← p − η·(g + λ·p + μ·v). v starts at 0; without momentum there is none.
 #[derive(Debug, Clone)]
 pub struct Sgd<T> {
-    isa: IsaToken,
+    engine: Engine,
     len: usize,
     rate: f64,
     momentum: f64,
@@ -46,11 +82,26 @@ impl<T: Scalar> Sgd<T> {
     /// [`new`](Self::new) on an ISA, whatever `NABLAS_ISA` says.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the rate is below 0 or not finite.
+    /// [`Error::Parameter`] if the rate is below 0 or not finite, [`Error::Variable`] if `NABLAS_NUM_THREADS` is no number of
+    /// threads.
     pub fn with(isa: IsaToken, len: usize, rate: f64) -> Result<Self> {
         check_rate(rate)?;
-        let velocity = Vec::new();
-        Ok(Self { isa, len, rate, momentum: 0.0, decay: 0.0, nesterov: false, velocity })
+        let (velocity, engine) = (Vec::new(), Engine::unlimited::<T>(isa)?);
+        Ok(Self { engine, len, rate, momentum: 0.0, decay: 0.0, nesterov: false, velocity })
+    }
+
+    /// With the members of this team, instead of the default one's.
+    #[must_use]
+    pub fn team(mut self, team: &Team) -> Self {
+        self.engine.join(team);
+        self
+    }
+
+    /// With at most `threads` of its members, the caller among them.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.engine.limit(threads);
+        self
     }
 
     /// Momentum μ, with Nesterov's look ahead or without. Allocates v.
@@ -97,11 +148,22 @@ impl<T: Scalar> Sgd<T> {
             momentum: T::from_f64(self.momentum),
             nesterov: self.nesterov,
         };
-        if self.velocity.is_empty() {
-            T::enter(self.isa, optim::Sgd { factors, params, grads });
-        } else {
-            T::enter(self.isa, SgdMomentum { factors, params, grads, velocity: &mut self.velocity });
-        }
+        let (isa, params) = (self.engine.isa, Shared(params.as_mut_ptr()));
+        let velocity = (!self.velocity.is_empty()).then_some(Shared(self.velocity.as_mut_ptr()));
+        step::<T>(&self.engine, self.len, if velocity.is_some() { 2.0 } else { 1.0 }, |from, n| {
+            let grads = &grads[from..from + n];
+            // SAFETY: items have disjoint runs of the parameters, of which there are as many of all.
+            unsafe {
+                let params = part(params, from, n);
+                match velocity {
+                    Some(v) => {
+                        let velocity = part(v, from, n);
+                        T::enter(isa, SgdMomentum { factors, params, grads, velocity });
+                    }
+                    None => T::enter(isa, optim::Sgd { factors, params, grads }),
+                }
+            }
+        });
         Ok(())
     }
 }
@@ -109,7 +171,7 @@ impl<T: Scalar> Sgd<T> {
 /// What Adam and AdamW have in common.
 #[derive(Debug, Clone)]
 struct Moments<T> {
-    isa: IsaToken,
+    engine: Engine,
     rate: f64,
     betas: (f64, f64),
     epsilon: f64,
@@ -125,7 +187,7 @@ impl<T: Scalar> Moments<T> {
     fn new(isa: IsaToken, len: usize, rate: f64, decay: f64) -> Result<Self> {
         check_rate(rate)?;
         Ok(Self {
-            isa,
+            engine: Engine::unlimited::<T>(isa)?,
             rate,
             betas: (0.9, 0.999),
             epsilon: 1e-8,
@@ -154,8 +216,17 @@ impl<T: Scalar> Moments<T> {
             decay: T::from_f64(decay),
             shrink: T::from_f64(shrink),
         };
-        let (first, second) = (&mut self.first, &mut self.second);
-        T::enter(self.isa, optim::Adam { factors, params, grads, first, second });
+        let (isa, params) = (self.engine.isa, Shared(params.as_mut_ptr()));
+        let moments = (Shared(self.first.as_mut_ptr()), Shared(self.second.as_mut_ptr()));
+        step::<T>(&self.engine, self.first.len(), 3.0, |from, n| {
+            let grads = &grads[from..from + n];
+            // SAFETY: items have disjoint runs of the parameters, of which there are as many of all.
+            unsafe {
+                let (params, first, second) =
+                    (part(params, from, n), part(moments.0, from, n), part(moments.1, from, n));
+                T::enter(isa, optim::Adam { factors, params, grads, first, second });
+            }
+        });
         Ok(())
     }
 }
@@ -179,9 +250,24 @@ macro_rules! adam {
             /// [`new`](Self::new) on an ISA, whatever `NABLAS_ISA` says.
             ///
             /// # Errors
-            /// [`Error::Parameter`] if the rate is below 0 or not finite, [`Error::Memory`] if the moments don't fit.
+            /// [`Error::Parameter`] if the rate is below 0 or not finite, [`Error::Memory`] if the moments don't fit,
+            /// [`Error::Variable`] if `NABLAS_NUM_THREADS` is no number of threads.
             pub fn with(isa: IsaToken, len: usize, rate: f64) -> Result<Self> {
                 Moments::new(isa, len, rate, $decay).map(Self)
+            }
+
+            /// With the members of this team, instead of the default one's.
+            #[must_use]
+            pub fn team(mut self, team: &Team) -> Self {
+                self.0.engine.join(team);
+                self
+            }
+
+            /// With at most `threads` of its members, the caller among them.
+            #[must_use]
+            pub fn threads(mut self, threads: usize) -> Self {
+                self.0.engine.limit(threads);
+                self
             }
 
             /// β₁ and β₂.

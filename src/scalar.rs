@@ -3,7 +3,7 @@
 use nablas_kernels::entry::Kernels;
 
 /// An element type of the library: `f32` or `f64`.
-pub trait Scalar: Kernels + hooks::Blas {}
+pub trait Scalar: Kernels + hooks::Blas + 'static {}
 
 impl Scalar for f32 {}
 impl Scalar for f64 {}

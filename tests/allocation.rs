@@ -1,15 +1,16 @@
-//! After planning and a first call, no call allocates: not alone, and not in a pool of two threads.
+//! After planning and a first call, no call allocates: not alone, not on two members of a team from outside of any pool,
+//! not in a pool of two threads.
 //!
-//! One test, so that nothing else runs in the process while allocations are counted. A call from outside of any pool
-//! hands its work to rayon's global pool, whose queue allocates a block for every so many jobs: that is rayon's, and
-//! not promised here. Nor is what other backends do: `matrixmultiply` allocates its packing buffers in every call.
+//! One test, so that nothing else runs in the process while allocations are counted. What other backends do is not
+//! promised: `matrixmultiply` allocates its packing buffers in every call.
 
 #[path = "common/numbers.rs"]
 mod numbers;
 
 use nablas::{
-    Activation, Adam, AdamW, BackendKind, Dense, Gemm, IsaToken, Keep, Loss, LossKind, MatMut, MatRef, Mlp,
-    Plan, PlanOptions, Pointwise, Reduction, Result, Sgd, Targets,
+    Activation, Adam, AdamW, BackendKind, Dense, Gemm, GradsMut, IsaToken, LayerGrads, LayerParams, Loss,
+    LossKind, MatMut, MatRef, Mlp, ParamsRef, Plan, PlanOptions, Pointwise, Reduction, Result, Sgd, Targets,
+    Team, TeamOptions,
     dense::{SavedMut, SavedRef},
 };
 use numbers::numbers;
@@ -61,9 +62,38 @@ fn none(what: &str, call: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-fn plans(threads: usize) -> Result<()> {
+/// Where calls find members.
+#[derive(Clone, Copy)]
+enum From<'a> {
+    /// As many as the team has, whether they pay or not.
+    All(&'a Team),
+    /// As many as pay.
+    Paying(&'a Team),
+    /// As many as pay of the rayon pool that the call is in, or of the default team.
+    Around,
+}
+
+impl From<'_> {
+    fn options(self, batch: usize) -> PlanOptions {
+        match self {
+            Self::All(team) => PlanOptions::new(batch).team(team).exactly(team.threads()),
+            Self::Paying(team) => PlanOptions::new(batch).team(team),
+            Self::Around => PlanOptions::new(batch).threads(2),
+        }
+    }
+
+    fn team(self) -> Option<Team> {
+        match self {
+            Self::All(team) | Self::Paying(team) => Some(team.clone()),
+            Self::Around => None,
+        }
+    }
+}
+
+/// Every call of plans of the three paths.
+fn plans(from: From<'_>, isas: &[IsaToken]) -> Result<()> {
     // Fused and narrow with many partial gradients, and layered.
-    for (widths, batch) in [(vec![32, 64, 61], 4000), (vec![20, 33, 10], 4000), (vec![300, 900, 7], 40)] {
+    for (widths, batch) in [(vec![32, 64, 61], 1100), (vec![20, 33, 10], 1100), (vec![300, 900, 7], 40)] {
         let mut builder = Mlp::<f32>::builder(widths[0]);
         for width in &widths[1..] {
             builder = builder.layer(*width, Activation::Gelu);
@@ -76,35 +106,59 @@ fn plans(threads: usize) -> Result<()> {
         let classes: Vec<u32> = (0..batch).map(|i| (i % m) as u32).collect();
         let (mut y, mut dx) = (vec![0.0; batch * m], vec![0.0; batch * n]);
         let mut grads = vec![0.0; params.len()];
-        let isas: Vec<IsaToken> =
-            if threads == 1 { vec![IsaToken::detect()] } else { IsaToken::available().collect() };
+        let layers: Vec<_> = (0..mlp.layers().len())
+            .map(|l| {
+                Ok(LayerParams { weights: &params[mlp.weights_range(l)?], bias: &params[mlp.bias_range(l)?] })
+            })
+            .collect::<Result<_>>()?;
+        let mut parts: Vec<_> =
+            mlp.layers().iter().map(|l| (vec![0.0; l.inputs * l.outputs], vec![0.0; l.outputs])).collect();
+        let mut layer_grads: Vec<_> =
+            parts.iter_mut().map(|(weights, bias)| LayerGrads { weights, bias }).collect();
+        let loss = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Mean);
         for isa in isas {
-            let options = PlanOptions::new(batch).threads(threads).isa(isa).keep(Keep::ForBackward);
-            let plan = Plan::new(&mlp, &options)?;
-            let mut ws = plan.workspace()?;
+            let plan = Plan::new(&mlp, &from.options(batch).isa(*isa))?;
+            let (mut ws, mut kept) = (plan.workspace()?, plan.kept(batch)?);
+            let mut packed = plan.pack(&params)?;
+            let mut most = 0;
             let what = |call: &str| format!("{call} of {plan:?}");
             none(&what("forward"), &mut || {
-                plan.forward(&params, x, MatMut::new(&mut y, batch, m)?, &mut ws)
+                plan.forward(&params, x, MatMut::new(&mut y, batch, m)?, None, &mut ws)?;
+                most = ws.seats().max(most);
+                Ok(())
             })?;
             none(&what("forward and backward"), &mut || {
-                plan.forward(&params, x, MatMut::new(&mut y, batch, m)?, &mut ws)?;
-                plan.backward(&params, x, dy, &mut grads, Some(MatMut::new(&mut dx, batch, n)?), &mut ws)
+                plan.forward(&params, x, MatMut::new(&mut y, batch, m)?, Some(&mut kept), &mut ws)?;
+                let dx = Some(MatMut::new(&mut dx, batch, n)?);
+                plan.backward(&params, x, dy, &mut grads, dx, &kept, &mut ws)
             })?;
             none(&what("vjp"), &mut || {
                 let (y, dx) = (MatMut::new(&mut y, batch, m)?, MatMut::new(&mut dx, batch, n)?);
                 plan.vjp(&params, x, dy, Some(y), &mut grads, Some(dx), &mut ws)
             })?;
-            let loss = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Mean);
-            none(&what("value_and_grad"), &mut || {
-                plan.value_and_grad(&params, x, &loss, Targets::Classes(&classes), &mut grads, &mut ws)
-                    .map(|_| ())
+            none(&what("vjp by layers"), &mut || {
+                let grads = GradsMut::Layers(&mut layer_grads);
+                plan.vjp(ParamsRef::Layers(&layers), x, dy, None, grads, None, &mut ws)
             })?;
+            none(&what("value_and_grad"), &mut || {
+                plan.value_and_grad(&params, x, &loss, Targets::Classes(&classes), &mut grads, &mut ws)?;
+                most = ws.seats().max(most);
+                Ok(())
+            })?;
+            none(&what("PackedParams::update and value_and_grad"), &mut || {
+                packed.update(&plan, |params| params[0] += 0.125)?;
+                plan.value_and_grad(&packed, x, &loss, Targets::Classes(&classes), &mut grads, &mut ws)?;
+                Ok(())
+            })?;
+            if let From::All(team) = from {
+                assert_eq!(most, team.threads(), "{plan:?}");
+            }
         }
     }
     Ok(())
 }
 
-fn products(threads: usize) -> Result<()> {
+fn products(from: From<'_>) -> Result<()> {
     let (b, n, m) = (200, 330, 299);
     let (x, w, bias) = (numbers::<f32>(b * n, 4), numbers::<f32>(m * n, 5), numbers::<f32>(m, 6));
     let dy = numbers::<f32>(b * m, 7);
@@ -113,7 +167,11 @@ fn products(threads: usize) -> Result<()> {
     let (mut db, mut sums) = (vec![0.0; n], vec![0.0; m]);
     let mut mask = vec![0; Dense::<f32>::mask_len(b, m)];
     let isa = IsaToken::detect();
-    let dense = Dense::<f32>::with(isa, threads, BackendKind::Native)?;
+    let mut dense = Dense::<f32>::with(isa, 2, BackendKind::Native)?;
+    let mut gemm = Gemm::<f32>::with(isa, 2);
+    if let Some(team) = from.team() {
+        (dense, gemm) = (dense.team(&team), gemm.team(&team));
+    }
     let mut scratch = dense.scratch(b, n, m);
     none("Dense", &mut || {
         let (view, saved) = (MatMut::new(&mut a, b, m)?, SavedMut::Mask(&mut mask));
@@ -123,7 +181,6 @@ fn products(threads: usize) -> Result<()> {
         dense.vjp_weights(dy, x, MatMut::new(&mut dw, m, n)?, true, &mut scratch)?;
         dense.vjp_bias(dy, &mut sums)
     })?;
-    let gemm = Gemm::<f32>::with(isa, threads);
     let mut scratch = gemm.scratch(b, m, n);
     let mut c = vec![0.0; 2 * b * m];
     none("Gemm", &mut || gemm.run(0.7, x, w.t(), 0.5, MatMut::new(&mut c, b, m)?, &mut scratch))?;
@@ -135,7 +192,7 @@ fn products(threads: usize) -> Result<()> {
     })
 }
 
-fn losses_and_optimizers() -> Result<()> {
+fn losses_and_optimizers(from: From<'_>) -> Result<()> {
     let (rows, cols) = (300, 11);
     let (y, t) = (numbers::<f32>(rows * cols, 8), numbers::<f32>(rows * cols, 9));
     let (y, targets) = (MatRef::new(&y, rows, cols)?, Targets::Values(MatRef::new(&t, rows, cols)?));
@@ -153,19 +210,33 @@ fn losses_and_optimizers() -> Result<()> {
             loss.value_and_delta(isa, y, targets, MatMut::new(&mut delta, rows, cols)?).map(|_| ())
         })?;
     }
-    let (mut params, grads) = (numbers::<f32>(1003, 10), numbers::<f32>(1003, 11));
-    let mut plain = Sgd::new(1003, 0.1)?;
-    let mut momentum = Sgd::new(1003, 0.1)?.momentum(0.9, true)?.weight_decay(0.01)?;
-    let (mut adam, mut adam_w) = (Adam::new(1003, 0.1)?, AdamW::new(1003, 0.1)?);
-    none("Sgd", &mut || plain.step(&mut params, &grads))?;
-    none("Sgd with momentum", &mut || momentum.step(&mut params, &grads))?;
-    none("Adam", &mut || adam.step(&mut params, &grads))?;
-    none("AdamW", &mut || adam_w.step(&mut params, &grads))?;
+    // The longer one is worth two members.
+    for len in [1003, 1 << 17] {
+        let (mut params, grads) = (numbers::<f32>(len, 10), numbers::<f32>(len, 11));
+        let mut plain = Sgd::with(isa, len, 0.1)?;
+        let mut momentum = Sgd::with(isa, len, 0.1)?.momentum(0.9, true)?.weight_decay(0.01)?;
+        let (mut adam, mut adam_w) = (Adam::with(isa, len, 0.1)?, AdamW::with(isa, len, 0.1)?);
+        if let Some(team) = from.team() {
+            (plain, momentum, adam, adam_w) =
+                (plain.team(&team), momentum.team(&team), adam.team(&team), adam_w.team(&team));
+        }
+        none("Sgd", &mut || plain.step(&mut params, &grads))?;
+        none("Sgd with momentum", &mut || momentum.step(&mut params, &grads))?;
+        none("Adam", &mut || adam.step(&mut params, &grads))?;
+        none("AdamW", &mut || adam_w.step(&mut params, &grads))?;
+    }
+    let (params, grads) = (numbers::<f32>(1003, 10), numbers::<f32>(1003, 11));
     let mut out = vec![0.0; 1003];
     none("Pointwise", &mut || {
         Activation::Gelu.value_on(isa, &params, &mut out)?;
         Activation::Gelu.vjp_on(isa, &params, &grads, &mut out)
     })
+}
+
+fn every(from: From<'_>, isas: &[IsaToken]) -> Result<()> {
+    plans(from, isas)?;
+    products(from)?;
+    losses_and_optimizers(from)
 }
 
 #[test]
@@ -178,13 +249,36 @@ fn calls_allocate_nothing() -> Result<()> {
         })?,
         3
     );
-    plans(1)?;
-    products(1)?;
-    losses_and_optimizers()?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
-    pool.install(|| {
-        plans(2)?;
-        products(2)?;
-        losses_and_optimizers()
-    })
+    // The harness allocates in its own thread as it begins to wait for this one.
+    let mut quiet = 0;
+    while quiet < 5 {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        quiet = if ALLOCATIONS.load(Ordering::Relaxed) == before { quiet + 1 } else { 0 };
+    }
+    let isas: Vec<_> = IsaToken::available().collect();
+    let widest = [IsaToken::detect()];
+    let team = |threads| Team::new(&TeamOptions::new().threads(threads));
+    every(From::All(&team(1)?), &widest)?;
+    // Calls that bring all members come first: then the threads have started, for which the system allocates.
+    let two = team(2)?;
+    every(From::All(&two), &isas)?;
+    every(From::Paying(&two), &widest)?;
+    // The default team, as soon as it is there.
+    let mlp = Mlp::<f32>::builder(8).layer(8, Activation::Relu).build()?;
+    let plan = Plan::new(&mlp, &PlanOptions::new(1).exactly(nablas::team::default_threads()?))?;
+    let y = &mut [0.0; 8];
+    plan.forward(
+        &[0.0; 72],
+        MatRef::new(&[0.0; 8], 1, 8)?,
+        MatMut::new(y, 1, 8)?,
+        None,
+        &mut plan.workspace()?,
+    )?;
+    every(From::Around, &widest)?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .expect("a pool")
+        .install(|| every(From::Around, &widest))
 }

@@ -37,7 +37,7 @@ use std::{
     },
     thread,
 };
-use steps::{Crew, Step};
+use steps::{Crew, SEATS, Step};
 
 /// Of all complaints, how many are printed.
 const PRINTED: usize = 12;
@@ -147,6 +147,13 @@ fn bits_are_those_of_the_committed_lines() {
     if mode != Mode::Write {
         wrong.extend(lines::compare(&found, mode == Mode::Compare));
     }
+    // Where there are several members, several work: not in every call, since a small one is over before they come.
+    let seats = SEATS.lock().expect("no thread panics here");
+    let alone = seats.iter().filter(|((_, members), seats)| *members > 1 && **seats < 2);
+    wrong.extend(
+        alone.map(|((path, members), _)| format!("{path}, members: {members}: one did all of the work")),
+    );
+    assert_eq!(seats.len(), 3 * mode.members().len(), "paths and members");
     let shown = wrong[..wrong.len().min(PRINTED)].join("\n");
     assert!(
         wrong.is_empty(),

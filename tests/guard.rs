@@ -14,8 +14,8 @@ mod stored;
 use bits::assert_bits;
 use guard::{Edge, Guarded};
 use nablas::{
-    Activation, BackendKind, Dense, Gemm, IsaToken, Keep, Loss, LossKind, MatMut, MatRef, Mlp, Plan,
-    PlanOptions, Reduction, Result, Scalar, Targets,
+    Activation, BackendKind, Dense, Gemm, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions,
+    Reduction, Result, Scalar, Targets,
     dense::{SavedMut, SavedRef},
 };
 use nablas_kernels::act::Saved;
@@ -214,21 +214,21 @@ fn steps<T: Scalar, M: core::ops::DerefMut<Target = [T]>>(
 
     let (mut out, mut grads, mut cotangent) = (make(&y.data), make(&params), make(&dx.data));
     let (ym, dxm) = (view_mut(&mut out, &y)?, view_mut(&mut cotangent, &dx)?);
-    plan.vjp(&params, x, dy, Some(ym), &mut grads, Some(dxm), &mut ws)?;
+    plan.vjp(&params[..], x, dy, Some(ym), &mut grads[..], Some(dxm), &mut ws)?;
     results.extend([out, grads, cotangent].map(|m| m.to_vec()));
 
     let (mut out, mut grads, mut cotangent) = (make(&y.data), make(&params), make(&dx.data));
-    plan.forward(&params, x, view_mut(&mut out, &y)?, &mut ws)?;
-    if form.is_multiple_of(2) {
-        plan.backward(&params, x, dy, &mut grads, Some(view_mut(&mut cotangent, &dx)?), &mut ws)?;
-    }
+    let mut kept = plan.kept(batch)?;
+    plan.forward(&params[..], x, view_mut(&mut out, &y)?, Some(&mut kept), &mut ws)?;
+    let dxm = view_mut(&mut cotangent, &dx)?;
+    plan.backward(&params[..], x, dy, &mut grads[..], Some(dxm), &kept, &mut ws)?;
     results.extend([out, grads, cotangent].map(|m| m.to_vec()));
 
     let mut grads = make(&params);
     let goals = make(&targets.data);
     let loss = Loss::new(LossKind::Mse, Reduction::Mean);
     let targets = Targets::Values(view(&goals, &targets)?);
-    let value = plan.value_and_grad(&params, x, &loss, targets, &mut grads, &mut ws)?;
+    let value = plan.value_and_grad(&params[..], x, &loss, targets, &mut grads[..], &mut ws)?;
     results.extend([vec![value], grads.to_vec()]);
     Ok(results)
 }
@@ -244,9 +244,8 @@ fn plans<T: Scalar>(shapes: &[[usize; 4]], batches: &[usize], acts: &[Activation
             let params: Vec<T> = numbers::<T>(mlp.param_len(), 19).into_iter().map(|p| p * scale).collect();
             for isa in IsaToken::available() {
                 for backend in [BackendKind::Native, BackendKind::MatrixMultiply] {
-                    let keep = if form.is_multiple_of(2) { Keep::ForBackward } else { Keep::Nothing };
                     let options =
-                        PlanOptions::new(batch + form % 3).threads(2).isa(isa).backend(backend).keep(keep);
+                        PlanOptions::new(batch + form % 3).exactly(1 + form % 2).isa(isa).backend(backend);
                     let plan = Plan::new(&mlp, &options)?;
                     let expected = steps(&plan, &params, batch, form, <[T]>::to_vec)?;
                     for edge in EDGES {

@@ -1,6 +1,7 @@
 //! The plan's passes against an f64 oracle.
 
-use nablas::{Activation, BackendKind, IsaToken, Keep, MatMut, MatRef, Mlp, Plan, PlanOptions};
+use nablas::{Activation, BackendKind, IsaToken, MatMut, MatRef, Mlp, Plan, PlanOptions};
+use std::cell::{Cell, RefCell};
 
 /// Deterministic numbers in −1 … 1.
 struct Numbers(u64);
@@ -101,12 +102,8 @@ fn gradients_match_the_oracle_on_every_isa_and_backend() {
                 let (y0, g0, dx0) = oracle(&mlp, &params, &x, &dy, batch);
                 for isa in IsaToken::available() {
                     for backend in [BackendKind::Native, BackendKind::MatrixMultiply] {
-                        for keep in [Keep::ForBackward, Keep::Nothing] {
-                            let o = PlanOptions::new(batch.max(1) + 3)
-                                .threads(2)
-                                .isa(isa)
-                                .backend(backend)
-                                .keep(keep);
+                        for apart in [true, false] {
+                            let o = PlanOptions::new(batch.max(1) + 3).exactly(2).isa(isa).backend(backend);
                             let plan = Plan::new(&mlp, &o).unwrap();
                             let mut ws = plan.workspace().unwrap();
                             let xm = MatRef::new(&x, batch, mlp.inputs()).unwrap();
@@ -116,13 +113,15 @@ fn gradients_match_the_oracle_on_every_isa_and_backend() {
                             let mut grads = vec![f64::NAN; g0.len()];
                             let ym = MatMut::new(&mut y, batch, mlp.outputs()).unwrap();
                             let dxm = MatMut::new(&mut dx, batch, mlp.inputs()).unwrap();
-                            if keep == Keep::Nothing {
+                            if !apart {
                                 plan.vjp(&params, xm, dym, Some(ym), &mut grads, Some(dxm), &mut ws).unwrap();
                             } else {
-                                plan.forward(&params, xm, ym, &mut ws).unwrap();
-                                plan.backward(&params, xm, dym, &mut grads, Some(dxm), &mut ws).unwrap();
+                                let mut kept = plan.kept(batch).unwrap();
+                                plan.forward(&params, xm, ym, Some(&mut kept), &mut ws).unwrap();
+                                plan.backward(&params, xm, dym, &mut grads, Some(dxm), &kept, &mut ws)
+                                    .unwrap();
                             }
-                            let what = format!("{widths:?} {act:?} {batch} {isa:?} {backend:?} {keep:?}");
+                            let what = format!("{widths:?} {act:?} {batch} {isa:?} {backend:?} {apart}");
                             close(&format!("y {what}"), &y, &y0, 1e-12);
                             close(&format!("grads {what}"), &grads, &g0, 1e-12);
                             close(&format!("dx {what}"), &dx, &dx0, 1e-12);
@@ -144,7 +143,7 @@ fn workspaces_may_lie_in_the_callers_memory() {
     let mlp = Mlp::builder(5).layer(7, Activation::Tanh).layer(3, Activation::Relu).build().unwrap();
     let batch = 40;
     let plan = Plan::new(&mlp, &PlanOptions::new(batch).threads(1)).unwrap();
-    assert_eq!(plan.tasks(batch), 1);
+    assert_eq!(plan.members(batch), 1);
     let mut numbers = Numbers(9);
     let mut draw = |n: usize| (0..n).map(|_| numbers.next()).collect::<Vec<f64>>();
     let (params, x, dy) = (draw(mlp.param_len()), draw(batch * 5), draw(batch * 3));
@@ -156,27 +155,31 @@ fn workspaces_may_lie_in_the_callers_memory() {
         (y, grads)
     };
 
-    let ws = std::cell::RefCell::new(plan.workspace().unwrap());
-    let own = pass(&mut |y| plan.forward(&params, x, y, &mut ws.borrow_mut()).unwrap(), &mut |g| {
-        plan.backward(&params, x, dy, g, None, &mut ws.borrow_mut()).unwrap()
-    });
+    let (ws, kept) = (RefCell::new(plan.workspace().unwrap()), RefCell::new(plan.kept(batch).unwrap()));
+    let own = pass(
+        &mut |y| plan.forward(&params, x, y, Some(&mut kept.borrow_mut()), &mut ws.borrow_mut()).unwrap(),
+        &mut |g| plan.backward(&params, x, dy, g, None, &kept.borrow(), &mut ws.borrow_mut()).unwrap(),
+    );
     // What the memory held before leaves no trace.
     let mut lines = vec![Line([f64::NAN; 8]); plan.workspace_bytes().div_ceil(64)];
-    let memory = lines.as_mut_ptr().cast::<f64>();
-    let kept = std::cell::Cell::new(None);
+    let mut state = vec![Line([f64::NAN; 8]); plan.kept_len(batch).unwrap().div_ceil(8)];
+    let (memory, state) = (lines.as_mut_ptr().cast::<f64>(), state.as_mut_ptr().cast::<f64>());
+    let held = Cell::new(None);
     let lent = pass(
         &mut |y| {
             // SAFETY: the memory is as long as the plan says, on a cache line, and used by one workspace at a time.
-            let mut ws = unsafe { plan.workspace_at(memory, None) };
-            plan.forward(&params, x, y, &mut ws).unwrap();
-            kept.set(ws.kept());
+            let (mut ws, mut kept) =
+                unsafe { (plan.workspace_at(memory), plan.kept_at(state, batch, None).unwrap()) };
+            plan.forward(&params, x, y, Some(&mut kept), &mut ws).unwrap();
+            held.set(kept.batch());
         },
         &mut |g| {
             // SAFETY: as above; the memory is as the forward pass left it.
-            let mut ws = unsafe { plan.workspace_at(memory, kept.get()) };
-            plan.backward(&params, x, dy, g, None, &mut ws).unwrap();
+            let (mut ws, kept) =
+                unsafe { (plan.workspace_at(memory), plan.kept_at(state, batch, held.get()).unwrap()) };
+            plan.backward(&params, x, dy, g, None, &kept, &mut ws).unwrap();
         },
     );
-    assert_eq!(kept.get(), Some(batch));
+    assert_eq!(held.get(), Some(batch));
     assert_eq!(own, lent);
 }

@@ -2,7 +2,7 @@
 //! is then as it was.
 
 use nablas::{
-    Activation, BackendKind, Dense, Error, Gemm, IsaToken, Keep, Loss, LossKind, MatMut, MatRef, Mlp, Plan,
+    Activation, BackendKind, Dense, Error, Gemm, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan,
     PlanOptions, Reduction, Result, Targets, Workspace,
     dense::{SavedMut, SavedRef},
 };
@@ -55,15 +55,19 @@ fn plans_that_cannot_be() -> Result<()> {
         refused([(Plan::new(&mlp, &threads).map(|_| ()), "threads: expected at least 1, got 0")]);
         for batch in [usize::MAX, usize::MAX / 2, 1 << 62, 1 << 59] {
             for backend in [BackendKind::Native, BackendKind::MatrixMultiply] {
-                for keep in [Keep::ForBackward, Keep::Nothing] {
-                    let options = PlanOptions::new(batch).threads(2).backend(backend).keep(keep);
-                    let made = Plan::new(&mlp, &options).and_then(|p| p.workspace().map(|_| ()));
+                for kept in [false, true] {
+                    let options = PlanOptions::new(batch).threads(2).backend(backend);
+                    let memory = |p: Plan<f32>| match kept {
+                        true => p.kept(batch).map(|_| ()),
+                        false => p.workspace().map(|_| ()),
+                    };
+                    let made = Plan::new(&mlp, &options).and_then(memory);
                     assert!(
                         matches!(
                             made,
                             Err(Error::Overflow { .. } | Error::Memory { .. } | Error::Backend { .. })
                         ),
-                        "{batch} {backend:?} {keep:?}: {made:?}"
+                        "{batch} {backend:?} {kept}: {made:?}"
                     );
                 }
             }
@@ -82,6 +86,8 @@ fn plans_refuse_what_does_not_fit() -> Result<()> {
         let plan = Plan::new(&mlp, &PlanOptions::new(5).threads(1).backend(backend))?;
         let other = Plan::new(&mlp, &PlanOptions::new(90).threads(1).backend(backend))?;
         let (mut ws, mut foreign) = (plan.workspace()?, other.workspace()?);
+        let (mut kept, mut apart) = (plan.kept(5)?, other.kept(5)?);
+        let mut small = plan.kept(3)?;
         let params = vec![0.5; mlp.param_len()];
         let short = &params[1..];
         let x = [0.25; 40];
@@ -103,50 +109,54 @@ fn plans_refuse_what_does_not_fit() -> Result<()> {
             bytes.1, bytes.0
         )
         .leak();
-        let none = "the workspace keeps no forward pass, the backward pass is of 4 rows: call `Plan::forward` first, in \
-                    a plan with `Keep::ForBackward`";
+        let none = "the kept state is of no forward pass, the backward pass of 4 rows: give it to `Plan::forward` first";
+        let of_another = "a kept state of another plan: make it with `Plan::kept`";
+        let room = "expected a batch of at most 3 rows, got 4";
         let input = "the input: expected a 4×3 matrix, got 4×2";
         let batch = "expected a batch of at most 5 rows, got 6";
 
         refused([
-            (plan.forward(short, good, out(&mut y, 4, 2), &mut ws), length),
-            (plan.forward(&params, view(&x, 4, 2), out(&mut y, 4, 2), &mut ws), input),
-            (plan.forward(&params, view(&x, 6, 3), out(&mut y, 6, 2), &mut ws), batch),
+            (plan.forward(short, good, out(&mut y, 4, 2), None, &mut ws), length),
+            (plan.forward(&params, view(&x, 4, 2), out(&mut y, 4, 2), None, &mut ws), input),
+            (plan.forward(&params, view(&x, 6, 3), out(&mut y, 6, 2), None, &mut ws), batch),
             (
-                plan.forward(&params, good, out(&mut y, 4, 3), &mut ws),
+                plan.forward(&params, good, out(&mut y, 4, 3), None, &mut ws),
                 "the output: expected a 4×2 matrix, got 4×3",
             ),
             (
-                plan.forward(&params, good, out(&mut y, 3, 2), &mut ws),
+                plan.forward(&params, good, out(&mut y, 3, 2), None, &mut ws),
                 "the output: expected a 4×2 matrix, got 3×2",
             ),
-            (plan.forward(&params, good, out(&mut y, 4, 2), &mut foreign), workspace),
-            (plan.backward(&params, good, dy, &mut grads, Some(out(&mut dx, 4, 3)), &mut ws), none),
+            (plan.forward(&params, good, out(&mut y, 4, 2), None, &mut foreign), workspace),
+            (plan.forward(&params, good, out(&mut y, 4, 2), Some(&mut apart), &mut ws), of_another),
+            (plan.forward(&params, good, out(&mut y, 4, 2), Some(&mut small), &mut ws), room),
+            (plan.backward(&params, good, dy, &mut grads, None, &apart, &mut ws), of_another),
+            (plan.backward(&params, good, dy, &mut grads, Some(out(&mut dx, 4, 3)), &kept, &mut ws), none),
         ]);
 
         // A forward pass that was kept stays kept through refusals.
-        plan.forward(&params, view(&x, 3, 3), out(&mut [0.0; 6], 3, 2), &mut ws)?;
-        let three = "the workspace keeps a forward pass of 3 rows, the backward pass is of 4 rows: call `Plan::forward` \
-                     first, in a plan with `Keep::ForBackward`";
+        plan.forward(&params, view(&x, 3, 3), out(&mut [0.0; 6], 3, 2), Some(&mut kept), &mut ws)?;
+        let three = "the kept state is of a forward pass of 3 rows, the backward pass of 4 rows: give it to \
+                     `Plan::forward` first";
         let output = "the gradient of the output: expected a 4×2 matrix, got 2×4";
         let of_x = "the gradient of the input: expected a 4×3 matrix, got 3×4";
         let cut = expected - 1;
         refused([
             (
-                plan.forward(&params, good, out(&mut y, 4, 3), &mut ws),
+                plan.forward(&params, good, out(&mut y, 4, 3), None, &mut ws),
                 "the output: expected a 4×2 matrix, got 4×3",
             ),
-            (plan.backward(&params, good, dy, &mut grads, Some(out(&mut dx, 4, 3)), &mut ws), three),
-            (plan.backward(short, good, dy, &mut grads, None, &mut ws), length),
-            (plan.backward(&params, view(&x, 4, 2), dy, &mut grads, None, &mut ws), input),
-            (plan.backward(&params, view(&x, 6, 3), view(&x, 6, 2), &mut grads, None, &mut ws), batch),
-            (plan.backward(&params, good, view(&x, 2, 4), &mut grads, None, &mut ws), output),
-            (plan.backward(&params, good, dy, &mut grads[..cut], None, &mut ws), gradient),
-            (plan.backward(&params, good, dy, &mut grads, Some(out(&mut dx, 3, 4)), &mut ws), of_x),
-            (plan.backward(&params, good, dy, &mut grads, None, &mut foreign), workspace),
+            (plan.backward(&params, good, dy, &mut grads, Some(out(&mut dx, 4, 3)), &kept, &mut ws), three),
+            (plan.backward(short, good, dy, &mut grads, None, &kept, &mut ws), length),
+            (plan.backward(&params, view(&x, 4, 2), dy, &mut grads, None, &kept, &mut ws), input),
+            (plan.backward(&params, view(&x, 6, 3), view(&x, 6, 2), &mut grads, None, &kept, &mut ws), batch),
+            (plan.backward(&params, good, view(&x, 2, 4), &mut grads, None, &kept, &mut ws), output),
+            (plan.backward(&params, good, dy, &mut grads[..cut], None, &kept, &mut ws), gradient),
+            (plan.backward(&params, good, dy, &mut grads, Some(out(&mut dx, 3, 4)), &kept, &mut ws), of_x),
+            (plan.backward(&params, good, dy, &mut grads, None, &kept, &mut foreign), workspace),
         ]);
         let three_rows = (view(&x, 3, 3), view(&x, 3, 2));
-        plan.backward(&params, three_rows.0, three_rows.1, &mut vec![0.0; expected], None, &mut ws)?;
+        plan.backward(&params, three_rows.0, three_rows.1, &mut vec![0.0; expected], None, &kept, &mut ws)?;
 
         refused([
             (plan.vjp(short, good, dy, Some(out(&mut y, 4, 2)), &mut grads, None, &mut ws), length),
@@ -209,11 +219,9 @@ fn plans_refuse_what_does_not_fit() -> Result<()> {
         assert_eq!((y, dx), ([CANARY; 40], [CANARY; 40]));
         assert!(grads.iter().all(|g| *g == CANARY), "a refused call has written the gradient");
 
-        let inference =
-            Plan::new(&mlp, &PlanOptions::new(5).threads(1).backend(backend).keep(Keep::Nothing))?;
-        let mut ws = inference.workspace()?;
-        inference.forward(&params, good, out(&mut y, 4, 2), &mut ws)?;
-        refused([(inference.backward(&params, good, dy, &mut grads, None, &mut ws), none)]);
+        // A forward pass that keeps nothing leaves what is kept of another as it was.
+        plan.forward(&params, good, out(&mut y, 4, 2), None, &mut ws)?;
+        refused([(plan.backward(&params, good, dy, &mut grads, None, &kept, &mut ws), three)]);
         assert!(grads.iter().all(|g| *g == CANARY));
     }
     Ok(())
@@ -432,25 +440,25 @@ fn extreme_sizes_do_not_overflow() -> Result<()> {
 /// A workspace of the same size may still mean something else.
 #[test]
 fn workspaces_know_their_plan() -> Result<()> {
-    let plan = |act, threads, keep| {
+    let plan = |act| {
         let mlp = Mlp::<f32>::builder(3).layer(4, act).layer(2, act).build()?;
-        Plan::new(&mlp, &PlanOptions::new(5).threads(threads).keep(keep))
+        Plan::new(&mlp, &PlanOptions::new(5).threads(1))
     };
     let x = [0.5; 15];
-    let of = plan(Activation::Tanh, 1, Keep::ForBackward)?;
+    let of = plan(Activation::Tanh)?;
     let params = vec![0.5; of.mlp().param_len()];
     let mut ws = of.workspace()?;
-    of.forward(&params, view(&x, 5, 3), out(&mut [0.0; 10], 5, 2), &mut ws)?;
-    for other in
-        [plan(Activation::Sigmoid, 1, Keep::ForBackward)?, plan(Activation::Sin(2.0), 1, Keep::ForBackward)?]
-    {
+    let mut kept = of.kept(5)?;
+    of.forward(&params, view(&x, 5, 3), out(&mut [0.0; 10], 5, 2), Some(&mut kept), &mut ws)?;
+    for other in [plan(Activation::Sigmoid)?, plan(Activation::Sin(2.0))?] {
         let mut grads = vec![CANARY; params.len()];
         assert_eq!(other.workspace_bytes(), of.workspace_bytes(), "the sizes tell nothing");
-        let result = other.backward(&params, view(&x, 5, 3), view(&x, 5, 2), &mut grads, None, &mut ws);
+        let result =
+            other.backward(&params, view(&x, 5, 3), view(&x, 5, 2), &mut grads, None, &kept, &mut ws);
         assert!(matches!(result, Err(Error::Workspace { .. })), "{result:?}");
         assert!(grads.iter().all(|g| *g == CANARY));
     }
     // Two plans alike share theirs.
-    let twin = plan(Activation::Tanh, 1, Keep::ForBackward)?;
-    twin.backward(&params, view(&x, 5, 3), view(&x, 5, 2), &mut vec![0.0; params.len()], None, &mut ws)
+    let twin = plan(Activation::Tanh)?;
+    twin.backward(&params, view(&x, 5, 3), view(&x, 5, 2), &mut vec![0.0; params.len()], None, &kept, &mut ws)
 }

@@ -27,7 +27,7 @@ fn step(plan: &Plan<f32>, params: &[f32], x: &[f32], dy: &[f32]) -> Result<[Vec<
 fn plans(mlp: &Mlp<f32>, batch: usize) -> Result<Vec<Plan<f32>>> {
     let backends = [BackendKind::Native, BackendKind::MatrixMultiply];
     let each = IsaToken::available().flat_map(|isa| backends.map(|b| (isa, b)));
-    each.map(|(isa, b)| Plan::new(mlp, &PlanOptions::new(batch).threads(2).isa(isa).backend(b))).collect()
+    each.map(|(isa, b)| Plan::new(mlp, &PlanOptions::new(batch).exactly(2).isa(isa).backend(b))).collect()
 }
 
 #[test]

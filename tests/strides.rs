@@ -7,8 +7,8 @@ mod numbers;
 
 use bits::assert_bits;
 use nablas::{
-    Activation, BackendKind, IsaToken, Keep, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions,
-    Reduction, Result, Targets,
+    Activation, BackendKind, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions, Reduction,
+    Result, Targets,
 };
 use numbers::numbers;
 
@@ -109,8 +109,8 @@ fn every_form_of_every_operand_has_the_same_bits() -> Result<()> {
         let (x, dy) = (numbers::<f32>(batch * n, 2), numbers::<f32>(batch * m, 3));
         let isas = IsaToken::available().filter(|isa| hidden < 1000 || isa.name() != "scalar");
         for isa in isas {
-            for keep in [Keep::Nothing, Keep::ForBackward] {
-                let options = PlanOptions::new(batch).threads(2).isa(isa).backend(backend).keep(keep);
+            for apart in [false, true] {
+                let options = PlanOptions::new(batch).exactly(2).isa(isa).backend(backend);
                 let plan = Plan::new(&mlp, &options)?;
                 let mut ws = plan.workspace()?;
                 let mut first: Option<[Vec<f32>; 3]> = None;
@@ -121,23 +121,25 @@ fn every_form_of_every_operand_has_the_same_bits() -> Result<()> {
                     let mut y = Matrix::new(if i == 0 { ROWS } else { other(4) }, (batch, m), &[]);
                     let mut dx = Matrix::new(if i == 0 { ROWS } else { other(5) }, (batch, n), &[]);
                     let mut grads = vec![0.0; params.len()];
-                    if keep == Keep::Nothing {
+                    if !apart {
                         let (y, dx) = (Some(y.view_mut()), Some(dx.view_mut()));
                         plan.vjp(&params, xm.view(), dym.view(), y, &mut grads, dx, &mut ws)?;
                     } else {
-                        plan.forward(&params, xm.view(), y.view_mut(), &mut ws)?;
+                        let mut kept = plan.kept(batch)?;
+                        plan.forward(&params, xm.view(), y.view_mut(), Some(&mut kept), &mut ws)?;
                         plan.backward(
                             &params,
                             xm.view(),
                             dym.view(),
                             &mut grads,
                             Some(dx.view_mut()),
+                            &kept,
                             &mut ws,
                         )?;
                     }
                     let results = [y.elements(), grads, dx.elements()];
                     for (got, expected) in results.iter().zip(first.get_or_insert_with(|| results.clone())) {
-                        assert_bits(got, expected, || format!("form {i}, {plan:?}, {keep:?}"));
+                        assert_bits(got, expected, || format!("form {i}, {plan:?}, {apart}"));
                     }
                 }
             }

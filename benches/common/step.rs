@@ -1,7 +1,7 @@
 //! A training step of a network given by its widths: forward, then dW and db of every layer from a fixed ∂L/∂A_L.
 
 use super::operands::{Operands, operands};
-use nablas::{Activation, Keep, MatRef, Mlp, Plan, PlanOptions, Workspace};
+use nablas::{Activation, MatRef, Mlp, Plan, PlanOptions, Workspace};
 
 /// The network of these widths, its last layer linear.
 pub(crate) fn network(widths: &[usize], activation: Activation<f32>) -> Mlp<f32> {
@@ -10,20 +10,19 @@ pub(crate) fn network(widths: &[usize], activation: Activation<f32>) -> Mlp<f32>
     builder.layer(widths[last], Activation::Identity).build().expect("the network is well formed")
 }
 
-/// A step with all that it reads and writes. The plan keeps no state between calls: a step needs none.
+/// A step with all that it reads and writes, of the largest batch that the plan takes.
 pub(crate) struct Step {
     pub(crate) plan: Plan<f32>,
-    pub(crate) batch: usize,
+    batch: usize,
     operands: Operands,
     pub(crate) grads: Vec<f32>,
     workspace: Workspace<f32>,
 }
 
 impl Step {
-    pub(crate) fn new(widths: &[usize], activation: Activation<f32>, batch: usize, threads: usize) -> Self {
-        let mlp = network(widths, activation);
-        let options = PlanOptions::new(batch).threads(threads).keep(Keep::Nothing);
-        let plan = Plan::new(&mlp, &options).expect("the network can be planned");
+    pub(crate) fn new(widths: &[usize], activation: Activation<f32>, options: &PlanOptions) -> Self {
+        let (mlp, batch) = (network(widths, activation), options.max_batch);
+        let plan = Plan::new(&mlp, options).expect("the network can be planned");
         let workspace = plan.workspace().expect("there is memory");
         let (operands, grads) = (operands(widths, batch, activation), vec![0.0; mlp.param_len()]);
         Self { plan, batch, operands, grads, workspace }
@@ -36,8 +35,7 @@ impl Step {
 
     /// The path that the plan took.
     pub(crate) fn path(&self) -> &'static str {
-        let explained = self.plan.explain();
-        ["fused", "narrow", "layered"].into_iter().find(|p| explained.starts_with(p)).expect("one of three")
+        self.plan.path().name()
     }
 
     /// This many steps.
@@ -46,7 +44,7 @@ impl Step {
         let x = MatRef::new(&operands.x, *batch, plan.mlp().inputs()).expect("X is [B, n_0]");
         let dy = MatRef::new(&operands.dy, *batch, plan.mlp().outputs()).expect("∂L/∂A_L is [B, n_L]");
         for _ in 0..steps {
-            plan.vjp(&operands.params, x, dy, None, grads, None, workspace)
+            plan.vjp(&operands.params, x, dy, None, grads.as_mut_slice(), None, workspace)
                 .expect("the operands fit the plan");
         }
     }

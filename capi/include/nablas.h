@@ -11,11 +11,12 @@
  * Outputs must not overlap inputs or one another (blocks of one matrix that interleave are no overlap). A pointer may
  * be NULL where the function says so, and where its operand has no elements.
  *
- * All functions may be called from several threads at once; a workspace and an optimizer serve one call at a time, and
- * say so. After fork() the child may call everything.
+ * All functions may be called from several threads at once; a workspace and an optimizer serve one call at a time, a kept
+ * state one that writes or any number that read, and say so. After fork() the child may call everything.
  *
- * Environment: NABLAS_ISA (scalar, neon, avx2, avx512), NABLAS_NUM_THREADS, NABLAS_VERBOSE=1: one line of CSV for each
- * call on standard error: nablas, function, sizes, instruction set, path, threads, microseconds, status.
+ * Environment: NABLAS_ISA (scalar, neon, avx2, avx512), NABLAS_NUM_THREADS, NABLAS_AFFINITY=0: threads are not kept off
+ * the processor of their caller, NABLAS_VERBOSE=1: one line of CSV for each call on standard error: nablas, function,
+ * sizes, instruction set, path, threads at most, microseconds, status.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -33,7 +34,7 @@
 #define NABLAS_VERSION_PATCH 0
 
 /** Default options: `nablas_options options = NABLAS_OPTIONS_INIT;`. */
-#define NABLAS_OPTIONS_INIT { sizeof(nablas_options), 0, NABLAS_ISA_DEFAULT }
+#define NABLAS_OPTIONS_INIT { sizeof(nablas_options), 0, NABLAS_ISA_DEFAULT, NULL }
 
 
 /**
@@ -85,11 +86,11 @@ typedef enum nablas_status {
    */
   NABLAS_STATUS_WORKSPACE = 10,
   /**
-   * A backward call without the forward call before it.
+   * Kept state that no forward call of so many rows has left.
    */
   NABLAS_STATUS_NOT_KEPT = 11,
   /**
-   * A workspace or optimizer that another thread is using.
+   * A workspace, kept state or optimizer that another thread is using.
    */
   NABLAS_STATUS_BUSY = 12,
   /**
@@ -120,6 +121,10 @@ typedef enum nablas_status {
    * A defect of the library.
    */
   NABLAS_STATUS_INTERNAL = 19,
+  /**
+   * Kept state that is too small, or was not initialised for this plan at this address.
+   */
+  NABLAS_STATUS_KEPT = 20,
 } nablas_status;
 
 /**
@@ -281,18 +286,22 @@ typedef enum nablas_reduction {
 } nablas_reduction;
 
 /**
- * What a forward call of a plan leaves in the workspace.
+ * How a plan computes its network.
  */
-typedef enum nablas_keep {
+typedef enum nablas_path {
   /**
-   * What the backward call needs, of every row of the batch.
+   * Tiles of the batch go through all layers while they are in cache.
    */
-  NABLAS_KEEP_FOR_BACKWARD = 0,
+  NABLAS_PATH_FUSED = 0,
   /**
-   * Nothing: gradients come from `vjp` and `value_and_grad`. The workspace is smaller.
+   * The same with samples in the lanes of vectors.
    */
-  NABLAS_KEEP_NOTHING = 1,
-} nablas_keep;
+  NABLAS_PATH_NARROW = 1,
+  /**
+   * One layer at a time over the whole batch.
+   */
+  NABLAS_PATH_LAYERED = 2,
+} nablas_path;
 
 /**
  * Initial parameters.
@@ -367,6 +376,12 @@ typedef struct nablas_soptimizer nablas_soptimizer;
 typedef struct nablas_splan nablas_splan;
 
 /**
+ * Threads to run calls on, the calling one among them. Calls of several threads may use one team at once: each gets the
+ * threads that are idle, and runs alone if none is. The child of a `fork` gets threads of its own at its first call.
+ */
+typedef struct nablas_team nablas_team;
+
+/**
  * What the library is and runs on. Strings and struct live as long as the process.
  */
 typedef struct nablas_config {
@@ -421,13 +436,19 @@ typedef struct nablas_options {
    */
   size_t size;
   /**
-   * Threads at most, the calling one alone if 1; 0 for `nablas_get_num_threads()`. Results are the same to the bit.
+   * Threads at most, the calling one alone if 1, and never more than the team has; 0 for as many as `team` has, or else
+   * `nablas_get_num_threads()`. Results are the same to the bit.
    */
   size_t threads;
   /**
    * One of `nablas_isa`. Results are the same to the bit.
    */
   int32_t isa;
+  /**
+   * Whose threads; NULL for the team of the process, made at the first call that wants it, of as many threads as
+   * `NABLAS_NUM_THREADS` says or the processors are. A plan keeps the team it was made with, destroyed or not.
+   */
+  const struct nablas_team *team;
 } nablas_options;
 
 #ifdef __cplusplus
@@ -456,15 +477,54 @@ const char *nablas_last_error(void);
 const char *nablas_status_name(int32_t status);
 
 /**
- * Sets the threads of calls that name none, for the whole process; 0 for the default: `NABLAS_NUM_THREADS`, or as many as
- * there are processors. Plans keep what they were made with.
+ * Sets the threads at most of calls that name neither threads nor a team, for the whole process; 0 for the default, which
+ * is also the size of the team of the process: `NABLAS_NUM_THREADS`, or as many as there are processors. More than that
+ * takes a team. Plans keep what they were made with.
  */
 enum nablas_status nablas_set_num_threads(size_t threads);
 
 /**
- * The threads of calls that name none; 0 if `NABLAS_NUM_THREADS` is no number of threads.
+ * The threads at most of calls that name neither threads nor a team; 0 if `NABLAS_NUM_THREADS` is no number of threads.
  */
 size_t nablas_get_num_threads(void);
+
+/**
+ * `*team` ← a team of `threads` threads, the calling one among them: 1 to 1024, or 0 for as many as
+ * `nablas_get_num_threads()` says by default, but no more than there are of `processors`.
+ *
+ * `processors` [count] are those that its own threads may run on, by the system's numbers; NULL for all that the process
+ * may use. `linger_us` is what the threads stay awake for after a call, in microseconds, at the price of their processors'
+ * time; below 0 for the default: 50, or 0 where a quota grants less than the processors. If `affinity` is not 0, they are
+ * kept off the processor of their caller, where there are enough, unless the environment says `NABLAS_AFFINITY=0`.
+ * Processors and affinity are for Linux alone.
+ *
+ * Each pointer is NULL or valid for its operand.
+ */
+enum nablas_status nablas_team_create(size_t threads,
+                                      const size_t *processors,
+                                      size_t count,
+                                      int64_t linger_us,
+                                      int32_t affinity,
+                                      struct nablas_team **team);
+
+/**
+ * Gives a team up; NULL is nothing. Its threads end with the last plan that was made with it.
+ *
+ * `team` is NULL or a team that was not destroyed before, and no call names it.
+ */
+void nablas_team_destroy(struct nablas_team *team);
+
+/**
+ * The threads of a team, the calling one among them; 0 for NULL.
+ *
+ * `team` is NULL or a team.
+ */
+size_t nablas_team_threads(const struct nablas_team *team);
+
+/**
+ * The name of a path, one of `nablas_path`; `"unknown path"` for a number that is none. Never NULL.
+ */
+const char *nablas_path_name(int32_t path);
 
 /**
  * Whether an instruction set, one of `nablas_isa`, can be had: a status and the reason.
@@ -713,14 +773,13 @@ enum nablas_status nablas_smlp_init(const struct nablas_smlp *mlp,
                                     float *params);
 
 /**
- * `*plan` ← how the calls of a network are done, for batches of at most `max_batch` rows. `keep` is of `nablas_keep`.
- * `options` (NULL for the defaults) hold for every call of the plan.
+ * `*plan` ← how the calls of a network are done, for batches of at most `max_batch` rows. `options` (NULL for the
+ * defaults) hold for every call of the plan.
  *
  * `mlp` is NULL or a network, the other pointers are NULL or valid for their operands.
  */
 enum nablas_status nablas_splan_create(const struct nablas_smlp *mlp,
                                        size_t max_batch,
-                                       int32_t keep,
                                        const struct nablas_options *options,
                                        struct nablas_splan **plan);
 
@@ -739,6 +798,13 @@ void nablas_splan_destroy(struct nablas_splan *plan);
 const char *nablas_splan_explain(const struct nablas_splan *plan);
 
 /**
+ * `*path` ← which path a plan chose, one of `nablas_path`; `nablas_path_name` has its name.
+ *
+ * `plan` is NULL or a plan, `path` is NULL or writable.
+ */
+enum nablas_status nablas_splan_path(const struct nablas_splan *plan, int32_t *path);
+
+/**
  * `*bytes` ← the bytes of a workspace of the plan. The memory may have any alignment.
  *
  * `plan` is NULL or a plan, `bytes` is NULL or writable.
@@ -746,8 +812,8 @@ const char *nablas_splan_explain(const struct nablas_splan *plan);
 enum nablas_status nablas_splan_workspace_size(const struct nablas_splan *plan, size_t *bytes);
 
 /**
- * Makes a workspace of the caller's memory, for this plan at this address. It keeps no forward pass. Until the last call
- * in it, nothing else may write there.
+ * Makes a workspace of the caller's memory, for this plan at this address. Until the last call in it, nothing else may
+ * write there. Between calls it holds nothing.
  *
  * `plan` is NULL or a plan, `work` NULL or writable over `work_bytes` bytes.
  */
@@ -756,8 +822,29 @@ enum nablas_status nablas_splan_workspace_init(const struct nablas_splan *plan,
                                                size_t work_bytes);
 
 /**
- * Y ← the outputs [batch, n_L] of the inputs X [batch, n_0]; the workspace keeps what `backward` needs, if the plan was
- * made with `NABLAS_KEEP_FOR_BACKWARD`. Y overlaps nothing.
+ * `*bytes` ← the bytes of the state that a `forward` of at most `batch` rows leaves for its `backward`. The memory may have
+ * any alignment.
+ *
+ * `plan` is NULL or a plan, `bytes` is NULL or writable.
+ */
+enum nablas_status nablas_splan_kept_bytes(const struct nablas_splan *plan,
+                                           size_t batch,
+                                           size_t *bytes);
+
+/**
+ * Makes room for the state of a `forward` of at most `batch` rows of the caller's memory, for this plan at this address.
+ * Until the last call with it, nothing else may write there. Any number of states may be alive.
+ *
+ * `plan` is NULL or a plan, `kept` NULL or writable over `kept_bytes` bytes.
+ */
+enum nablas_status nablas_splan_kept_init(const struct nablas_splan *plan,
+                                          size_t batch,
+                                          void *kept,
+                                          size_t kept_bytes);
+
+/**
+ * Y ← the outputs [batch, n_L] of the inputs X [batch, n_0]; what `backward` needs goes to `kept`, in place of what was
+ * there. `kept` may be NULL, to leave nothing. Outputs overlap nothing.
  *
  * `plan` is NULL or a plan, the other pointers are NULL or valid for their operands.
  */
@@ -768,6 +855,8 @@ enum nablas_status nablas_splan_forward(const struct nablas_splan *plan,
                                         size_t ldx,
                                         float *y,
                                         size_t ldy,
+                                        void *kept,
+                                        size_t kept_bytes,
                                         void *work,
                                         size_t work_bytes);
 
@@ -775,8 +864,8 @@ enum nablas_status nablas_splan_forward(const struct nablas_splan *plan,
  * grads ← dW and db of every layer (sums over the batch), laid out as the parameters, and dX ← ∂L/∂X [batch, n_0], from
  * dY = ∂L/∂Y [batch, n_L].
  *
- * Parameters and X are those of the `forward` before in the same workspace, which stays kept, for any number of calls.
- * `dx` may be NULL. Outputs overlap nothing.
+ * Parameters and X are those of the `forward` that left `kept`, which stays, for any number of calls, several at once
+ * too. `dx` may be NULL. Outputs overlap nothing.
  *
  * `plan` is NULL or a plan, the other pointers are NULL or valid for their operands.
  */
@@ -790,6 +879,8 @@ enum nablas_status nablas_splan_backward(const struct nablas_splan *plan,
                                          float *grads,
                                          float *dx,
                                          size_t lddx,
+                                         void *kept,
+                                         size_t kept_bytes,
                                          void *work,
                                          size_t work_bytes);
 
@@ -1129,14 +1220,13 @@ enum nablas_status nablas_dmlp_init(const struct nablas_dmlp *mlp,
                                     double *params);
 
 /**
- * `*plan` ← how the calls of a network are done, for batches of at most `max_batch` rows. `keep` is of `nablas_keep`.
- * `options` (NULL for the defaults) hold for every call of the plan.
+ * `*plan` ← how the calls of a network are done, for batches of at most `max_batch` rows. `options` (NULL for the
+ * defaults) hold for every call of the plan.
  *
  * `mlp` is NULL or a network, the other pointers are NULL or valid for their operands.
  */
 enum nablas_status nablas_dplan_create(const struct nablas_dmlp *mlp,
                                        size_t max_batch,
-                                       int32_t keep,
                                        const struct nablas_options *options,
                                        struct nablas_dplan **plan);
 
@@ -1155,6 +1245,13 @@ void nablas_dplan_destroy(struct nablas_dplan *plan);
 const char *nablas_dplan_explain(const struct nablas_dplan *plan);
 
 /**
+ * `*path` ← which path a plan chose, one of `nablas_path`; `nablas_path_name` has its name.
+ *
+ * `plan` is NULL or a plan, `path` is NULL or writable.
+ */
+enum nablas_status nablas_dplan_path(const struct nablas_dplan *plan, int32_t *path);
+
+/**
  * `*bytes` ← the bytes of a workspace of the plan. The memory may have any alignment.
  *
  * `plan` is NULL or a plan, `bytes` is NULL or writable.
@@ -1162,8 +1259,8 @@ const char *nablas_dplan_explain(const struct nablas_dplan *plan);
 enum nablas_status nablas_dplan_workspace_size(const struct nablas_dplan *plan, size_t *bytes);
 
 /**
- * Makes a workspace of the caller's memory, for this plan at this address. It keeps no forward pass. Until the last call
- * in it, nothing else may write there.
+ * Makes a workspace of the caller's memory, for this plan at this address. Until the last call in it, nothing else may
+ * write there. Between calls it holds nothing.
  *
  * `plan` is NULL or a plan, `work` NULL or writable over `work_bytes` bytes.
  */
@@ -1172,8 +1269,29 @@ enum nablas_status nablas_dplan_workspace_init(const struct nablas_dplan *plan,
                                                size_t work_bytes);
 
 /**
- * Y ← the outputs [batch, n_L] of the inputs X [batch, n_0]; the workspace keeps what `backward` needs, if the plan was
- * made with `NABLAS_KEEP_FOR_BACKWARD`. Y overlaps nothing.
+ * `*bytes` ← the bytes of the state that a `forward` of at most `batch` rows leaves for its `backward`. The memory may have
+ * any alignment.
+ *
+ * `plan` is NULL or a plan, `bytes` is NULL or writable.
+ */
+enum nablas_status nablas_dplan_kept_bytes(const struct nablas_dplan *plan,
+                                           size_t batch,
+                                           size_t *bytes);
+
+/**
+ * Makes room for the state of a `forward` of at most `batch` rows of the caller's memory, for this plan at this address.
+ * Until the last call with it, nothing else may write there. Any number of states may be alive.
+ *
+ * `plan` is NULL or a plan, `kept` NULL or writable over `kept_bytes` bytes.
+ */
+enum nablas_status nablas_dplan_kept_init(const struct nablas_dplan *plan,
+                                          size_t batch,
+                                          void *kept,
+                                          size_t kept_bytes);
+
+/**
+ * Y ← the outputs [batch, n_L] of the inputs X [batch, n_0]; what `backward` needs goes to `kept`, in place of what was
+ * there. `kept` may be NULL, to leave nothing. Outputs overlap nothing.
  *
  * `plan` is NULL or a plan, the other pointers are NULL or valid for their operands.
  */
@@ -1184,6 +1302,8 @@ enum nablas_status nablas_dplan_forward(const struct nablas_dplan *plan,
                                         size_t ldx,
                                         double *y,
                                         size_t ldy,
+                                        void *kept,
+                                        size_t kept_bytes,
                                         void *work,
                                         size_t work_bytes);
 
@@ -1191,8 +1311,8 @@ enum nablas_status nablas_dplan_forward(const struct nablas_dplan *plan,
  * grads ← dW and db of every layer (sums over the batch), laid out as the parameters, and dX ← ∂L/∂X [batch, n_0], from
  * dY = ∂L/∂Y [batch, n_L].
  *
- * Parameters and X are those of the `forward` before in the same workspace, which stays kept, for any number of calls.
- * `dx` may be NULL. Outputs overlap nothing.
+ * Parameters and X are those of the `forward` that left `kept`, which stays, for any number of calls, several at once
+ * too. `dx` may be NULL. Outputs overlap nothing.
  *
  * `plan` is NULL or a plan, the other pointers are NULL or valid for their operands.
  */
@@ -1206,6 +1326,8 @@ enum nablas_status nablas_dplan_backward(const struct nablas_dplan *plan,
                                          double *grads,
                                          double *dx,
                                          size_t lddx,
+                                         void *kept,
+                                         size_t kept_bytes,
                                          void *work,
                                          size_t work_bytes);
 

@@ -204,11 +204,48 @@ struct loss {
   nablas_reduction reduction = NABLAS_REDUCTION_MEAN;
 };
 
-/** Default options, with so many threads (0: as the process says) and an instruction set. */
+/** How a team is made: see nablas_team_create. */
+struct team_numbers {
+  std::size_t threads = 0;
+  std::vector<std::size_t> processors = {}; /* empty: all */
+  std::int64_t linger_us = -1;
+  bool affinity = true;
+};
+
+/** Threads to run calls on. Plans that were made with it keep it. */
+class team {
+ public:
+  static outcome<team> create(const team_numbers &n = {}) {
+    nablas_team *made = nullptr;
+    NABLAS_HPP_TRY(detail::check(nablas_team_create(n.threads, n.processors.empty() ? nullptr : n.processors.data(),
+                                                    n.processors.size(), n.linger_us, n.affinity ? 1 : 0, &made)));
+    return team(made);
+  }
+  /** Threads, the calling one among them. */
+  std::size_t threads() const noexcept { return nablas_team_threads(get()); }
+  const nablas_team *get() const noexcept { return handle_.get(); }
+
+ private:
+  struct destroy {
+    void operator()(nablas_team *t) const noexcept { nablas_team_destroy(t); }
+  };
+  explicit team(nablas_team *handle) : handle_(handle) {}
+  std::unique_ptr<nablas_team, destroy> handle_;
+};
+
+/** Default options, with so many threads at most (0: as the team or the process says) and an instruction set. */
 inline nablas_options options(std::size_t threads = 0, nablas_isa isa = NABLAS_ISA_DEFAULT) noexcept {
   nablas_options made = NABLAS_OPTIONS_INIT;
   made.threads = threads;
   made.isa = isa;
+  return made;
+}
+
+/** Options with a team, which must live as long as calls name it; a plan keeps it. */
+inline nablas_options options(const team &members, std::size_t threads = 0,
+                              nablas_isa isa = NABLAS_ISA_DEFAULT) noexcept {
+  nablas_options made = options(threads, isa);
+  made.team = members.get();
   return made;
 }
 
@@ -242,8 +279,11 @@ struct api;
     static constexpr auto plan_create = nablas_##L##plan_create;                  \
     static constexpr auto plan_destroy = nablas_##L##plan_destroy;                \
     static constexpr auto plan_explain = nablas_##L##plan_explain;                \
+    static constexpr auto plan_path = nablas_##L##plan_path;                      \
     static constexpr auto workspace_size = nablas_##L##plan_workspace_size;       \
     static constexpr auto workspace_init = nablas_##L##plan_workspace_init;       \
+    static constexpr auto kept_bytes = nablas_##L##plan_kept_bytes;               \
+    static constexpr auto kept_init = nablas_##L##plan_kept_init;                 \
     static constexpr auto forward = nablas_##L##plan_forward;                     \
     static constexpr auto backward = nablas_##L##plan_backward;                   \
     static constexpr auto vjp = nablas_##L##plan_vjp;                             \
@@ -454,14 +494,16 @@ class mlp {
   std::size_t inputs_, outputs_;
 };
 
-/** A plan's memory: its own, or the caller's. It may be moved; the memory stays where it is, and what was moved from has
- * none: calls in it are refused. */
-class workspace {
+namespace detail {
+
+/** Memory that a plan has initialised: its own, or the caller's. It may be moved; the memory stays where it is, and what was
+ * moved from has none: calls with it are refused. */
+class memory {
  public:
-  workspace(workspace &&from) noexcept
+  memory(memory &&from) noexcept
       : own_(std::move(from.own_)), data_(std::exchange(from.data_, nullptr)), size_(std::exchange(from.size_, 0)) {}
-  workspace &operator=(workspace &&from) noexcept {
-    workspace to(std::move(from));
+  memory &operator=(memory &&from) noexcept {
+    memory to(std::move(from));
     std::swap(own_, to.own_);
     std::swap(data_, to.data_);
     std::swap(size_, to.size_);
@@ -470,14 +512,31 @@ class workspace {
   void *data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
 
- private:
-  template <class T>
-  friend class plan;
-  workspace(std::unique_ptr<unsigned char[]> own, void *data, std::size_t size)
+ protected:
+  memory(std::unique_ptr<unsigned char[]> own, void *data, std::size_t size)
       : own_(std::move(own)), data_(data), size_(size) {}
+
+ private:
   std::unique_ptr<unsigned char[]> own_;
   void *data_;
   std::size_t size_;
+};
+
+}  // namespace detail
+
+/** A plan's scratch; one call at a time. */
+class workspace : public detail::memory {
+  template <class T>
+  friend class plan;
+  workspace(std::unique_ptr<unsigned char[]> own, void *data, std::size_t size) : memory(std::move(own), data, size) {}
+};
+
+/** The state that a forward pass leaves for its backward pass. Any number may be alive, and one serves any number of
+ * backward calls, at once too. */
+class kept : public detail::memory {
+  template <class T>
+  friend class plan;
+  kept(std::unique_ptr<unsigned char[]> own, void *data, std::size_t size) : memory(std::move(own), data, size) {}
 };
 
 /** How the calls of a network are done. Several threads may use one, each with a workspace of its own. */
@@ -488,10 +547,16 @@ class plan {
  public:
   /** For batches of at most `max_batch` rows. */
   static outcome<plan> create(const mlp<T> &network, std::size_t max_batch,
-                              nablas_keep keep = NABLAS_KEEP_FOR_BACKWARD, const nablas_options *options = nullptr) {
+                              const nablas_options *options = nullptr) {
     typename api::plan *made = nullptr;
-    NABLAS_HPP_TRY(detail::check(api::plan_create(network.get(), max_batch, keep, options, &made)));
+    NABLAS_HPP_TRY(detail::check(api::plan_create(network.get(), max_batch, options, &made)));
     return plan(made, network);
+  }
+  /** Which path the plan chose. */
+  nablas_path path() const noexcept {
+    std::int32_t path = NABLAS_PATH_LAYERED;
+    static_cast<void>(api::plan_path(handle_.get(), &path)); /* fails for NULL alone */
+    return static_cast<nablas_path>(path);
   }
   /** Which path the plan chose, and why. */
   const char *explain() const noexcept { return api::plan_explain(handle_.get()); }
@@ -514,19 +579,43 @@ class plan {
     NABLAS_HPP_TRY(detail::check(api::workspace_init(handle_.get(), memory.data(), memory.size())));
     return workspace(nullptr, memory.data(), memory.size());
   }
-  /** Y ← the outputs of X. */
-  outcome<void> forward(span<const T> params, matrix<const T> x, matrix<T> y, workspace &w) const {
-    NABLAS_HPP_TRY(inputs(params, x));
-    NABLAS_HPP_TRY(detail::shape("Y", x.rows(), outputs_, y.rows(), y.cols()));
-    return detail::check(api::forward(handle_.get(), x.rows(), params.data(), x.data(), x.ld(), y.data(), y.ld(),
-                                      w.data(), w.size()));
+  /** Bytes of the state of a forward pass of at most `batch` rows. */
+  outcome<std::size_t> kept_bytes(std::size_t batch) const {
+    std::size_t bytes = 0;
+    NABLAS_HPP_TRY(detail::check(api::kept_bytes(handle_.get(), batch, &bytes)));
+    return bytes;
   }
-  /** grads ← the gradient, dX unless it is empty, after `forward` in the same workspace. */
-  outcome<void> backward(span<const T> params, matrix<const T> x, matrix<const T> dy, span<T> grads, workspace &w,
-                         matrix<T> dx = {}) const {
+  /** Room for the state of a forward pass of at most `batch` rows, in memory of its own. */
+  outcome<kept> make_kept(std::size_t batch) const {
+    std::size_t bytes = 0;
+    NABLAS_HPP_TRY(detail::check(api::kept_bytes(handle_.get(), batch, &bytes)));
+    std::unique_ptr<unsigned char[]> own(new (std::nothrow) unsigned char[bytes]);
+    if (own == nullptr) NABLAS_HPP_FAIL(NABLAS_STATUS_MEMORY, "a kept state: out of memory");
+    void *data = own.get();
+    NABLAS_HPP_TRY(detail::check(api::kept_init(handle_.get(), batch, data, bytes)));
+    return kept(std::move(own), data, bytes);
+  }
+  /** The same in the caller's memory, which must outlive it. */
+  outcome<kept> make_kept(std::size_t batch, span<unsigned char> memory) const {
+    NABLAS_HPP_TRY(detail::check(api::kept_init(handle_.get(), batch, memory.data(), memory.size())));
+    return kept(nullptr, memory.data(), memory.size());
+  }
+  /** Y ← the outputs of X; nothing is left. */
+  outcome<void> forward(span<const T> params, matrix<const T> x, matrix<T> y, workspace &w) const {
+    return forward(params, x, y, nullptr, 0, w);
+  }
+  /** Y ← the outputs of X; what `backward` needs goes to `state`. */
+  outcome<void> forward(span<const T> params, matrix<const T> x, matrix<T> y, kept &state, workspace &w) const {
+    if (state.data() == nullptr) NABLAS_HPP_FAIL(NABLAS_STATUS_NULL, "the kept state was moved from");
+    return forward(params, x, y, state.data(), state.size(), w);
+  }
+  /** grads ← the gradient, dX unless it is empty, from the state that a `forward` left. */
+  outcome<void> backward(span<const T> params, matrix<const T> x, matrix<const T> dy, span<T> grads, const kept &state,
+                         workspace &w, matrix<T> dx = {}) const {
     NABLAS_HPP_TRY(operands(params, x, dy, grads, dx));
     return detail::check(api::backward(handle_.get(), x.rows(), params.data(), x.data(), x.ld(), dy.data(), dy.ld(),
-                                       grads.data(), dx.data(), dx.ld(), w.data(), w.size()));
+                                       grads.data(), dx.data(), dx.ld(), state.data(), state.size(), w.data(),
+                                       w.size()));
   }
   /** `forward` and `backward` in one pass; Y and dX unless they are empty. */
   outcome<void> vjp(span<const T> params, matrix<const T> x, matrix<const T> dy, matrix<T> y, span<T> grads,
@@ -555,6 +644,13 @@ class plan {
   };
   plan(typename api::plan *handle, const mlp<T> &network)
       : handle_(handle), inputs_(network.inputs()), outputs_(network.outputs()), params_(network.param_len()) {}
+  outcome<void> forward(span<const T> params, matrix<const T> x, matrix<T> y, void *state, std::size_t state_bytes,
+                        workspace &w) const {
+    NABLAS_HPP_TRY(inputs(params, x));
+    NABLAS_HPP_TRY(detail::shape("Y", x.rows(), outputs_, y.rows(), y.cols()));
+    return detail::check(api::forward(handle_.get(), x.rows(), params.data(), x.data(), x.ld(), y.data(), y.ld(), state,
+                                      state_bytes, w.data(), w.size()));
+  }
   outcome<void> inputs(span<const T> params, matrix<const T> x) const {
     NABLAS_HPP_TRY(detail::length("the parameters", params_, params.size()));
     return detail::shape("X", x.rows(), inputs_, x.rows(), x.cols());

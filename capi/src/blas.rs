@@ -12,7 +12,7 @@ use crate::{
     status::{self, nablas_status},
     threads,
 };
-use nablas::{Gemm, MatMut, MatRef, tasks_for};
+use nablas::{Gemm, MatMut, MatRef};
 use std::{
     ffi::{CStr, c_char, c_int},
     mem, process,
@@ -116,15 +116,10 @@ unsafe fn gemm<T: Elem>(s: Sizes, alpha: T, a: *const T, b: *const T, beta: T, c
     // SAFETY: the caller's promise.
     let ct = unsafe { MatMut::from_raw_parts(c, n, m, s.ldc as isize, 1) };
     let status = call::<T>("blas_gemm", [m, n, k], |record| {
-        let (isa, threads) = (nablas::isa()?, threads::default()?);
-        let tasks = tasks_for(2.0 * m as f64 * n as f64 * k as f64, threads);
-        // Where threads cannot be started, the calling one gives the same bits.
-        let tasks = if tasks > 1 && threads::pool(threads).is_err() { 1 } else { tasks };
-        record.on(isa, "native", tasks);
-        let gemm = Gemm::<T>::with(isa, tasks);
-        scratch::with(gemm.scratch_len(n, m, k), |scratch| {
-            threads::run(threads, tasks, || Ok(gemm.run(alpha, bt, at, beta, ct, scratch)?))?
-        })?
+        let isa = nablas::isa()?;
+        let gemm = Gemm::<T>::with(isa, threads::default()?);
+        record.on(isa, "native", || gemm.members(n, m, k));
+        scratch::with(gemm.scratch_len(n, m, k), |scratch| Ok(gemm.run(alpha, bt, at, beta, ct, scratch)?))?
     });
     if status == nablas_status::Ok {
         return;

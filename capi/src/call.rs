@@ -9,7 +9,7 @@ use nablas::IsaToken;
 use std::{
     fmt::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::OnceLock,
+    sync::atomic::{AtomicU8, Ordering},
     time::Instant,
 };
 
@@ -22,12 +22,16 @@ pub(crate) struct Record {
     isa: &'static str,
     path: &'static str,
     threads: usize,
+    /// Whether anybody reads it.
+    shown: bool,
 }
 
 impl Record {
-    /// Says what the call runs on.
-    pub(crate) fn on(&mut self, isa: IsaToken, path: &'static str, threads: usize) {
-        (self.isa, self.path, self.threads) = (isa.name(), path, threads);
+    /// Says what the call runs on, and how many threads it may bring.
+    pub(crate) fn on(&mut self, isa: IsaToken, path: &'static str, threads: impl FnOnce() -> usize) {
+        if self.shown {
+            (self.isa, self.path, self.threads) = (isa.name(), path, threads());
+        }
     }
 }
 
@@ -40,9 +44,16 @@ impl fmt::Display for Record {
 }
 
 /// Whether `NABLAS_VERBOSE` asks for a line a call; read once.
-pub(crate) fn verbose() -> bool {
-    static VERBOSE: OnceLock<bool> = OnceLock::new();
-    *VERBOSE.get_or_init(|| std::env::var_os("NABLAS_VERBOSE").is_some_and(|v| !v.is_empty() && v != "0"))
+fn verbose() -> bool {
+    // No lock, which a fork could leave locked: threads that ask at once find the same.
+    static VERBOSE: AtomicU8 = AtomicU8::new(0);
+    let known = VERBOSE.load(Ordering::Relaxed);
+    if known != 0 {
+        return known == 2;
+    }
+    let asked = std::env::var_os("NABLAS_VERBOSE").is_some_and(|v| !v.is_empty() && v != "0");
+    VERBOSE.store(1 + u8::from(asked), Ordering::Relaxed);
+    asked
 }
 
 /// A call of an operation of these sizes.
@@ -51,9 +62,9 @@ pub(crate) fn call<T: Elem>(
     sizes: [usize; 3],
     work: impl FnOnce(&mut Record) -> Result<()>,
 ) -> Status {
-    fork::watch();
-    let mut record = Record { letter: T::LETTER, operation, sizes, isa: "-", path: "-", threads: 0 };
-    if !verbose() {
+    let shown = verbose();
+    let mut record = Record { letter: T::LETTER, operation, sizes, isa: "-", path: "-", threads: 0, shown };
+    if !shown {
         return guard(|| work(&mut record));
     }
     let start = Instant::now();

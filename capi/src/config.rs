@@ -1,6 +1,6 @@
 //! What the library is and runs on.
 
-use crate::{fork, threads};
+use crate::fork;
 use nablas::IsaToken;
 use nablas_kernels::cache;
 use std::{
@@ -8,6 +8,7 @@ use std::{
     ffi::{CStr, CString, c_char},
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
+    thread,
 };
 
 /// What the library is and runs on. Strings and struct live as long as the process.
@@ -131,7 +132,7 @@ fn made() -> Holder {
         l1d_bytes: caches.l1d,
         l2_bytes: caches.l2,
         l3_bytes: caches.l3,
-        processors: threads::processors(),
+        processors: thread::available_parallelism().map_or(1, usize::from),
         features: strings[3].as_ptr(),
     };
     Holder { config, _strings: strings }

@@ -3,24 +3,18 @@
 use crate::{
     call::call,
     elem::Elem,
-    operand::{Operand, array, disjoint, matrix, optional},
-    options::{activation, nablas_options, setup, transposed},
+    operand::{In, Operand, Out, array, disjoint, matrix, optional},
+    options::{Setup, activation, nablas_options, setup, transposed},
     scratch,
     status::{Result, fail, nablas_status as Status},
-    threads,
 };
 use nablas::{
     Activation, BackendKind, Dense, Gemm, MatRef,
     dense::{SavedMut, SavedRef},
-    tasks_for,
 };
 
 /// (batch, inputs, outputs)
 pub(crate) type Sizes = (usize, usize, usize);
-/// A matrix: its address and leading dimension.
-pub(crate) type In<T> = (*const T, usize);
-/// A matrix to write.
-pub(crate) type Out<T> = (*mut T, usize);
 
 /// Bytes of the mask of a matrix.
 pub(crate) fn mask_bytes(rows: usize, cols: usize) -> usize {
@@ -41,9 +35,13 @@ fn saved_operands<T>(values: In<T>, mask: *const u8, (rows, cols): (usize, usize
     Ok((values, mask))
 }
 
-/// FLOP of a layer's product.
-fn flop((batch, inputs, outputs): Sizes) -> f64 {
-    2.0 * batch as f64 * inputs as f64 * outputs as f64
+/// The calls of a layer as options ask for them.
+fn layer<T: Elem>(setup: Setup<'_>) -> Result<Dense<T>> {
+    let dense = Dense::with(setup.isa, setup.threads, BackendKind::Native)?;
+    Ok(match setup.team {
+        Some(team) => dense.team(team),
+        None => dense,
+    })
 }
 
 /// A ← g(X·Wᵀ + b).
@@ -51,7 +49,7 @@ fn flop((batch, inputs, outputs): Sizes) -> f64 {
 /// # Safety
 /// Each pointer is NULL or valid for its operand, as `nablas.h` says.
 pub(crate) unsafe fn forward<T: Elem>(
-    sizes @ (batch, inputs, outputs): Sizes,
+    (batch, inputs, outputs): Sizes,
     x: In<T>,
     w: In<T>,
     bias: *const T,
@@ -72,9 +70,8 @@ pub(crate) unsafe fn forward<T: Elem>(
         let (saved, mask) = saved_operands((saved.0.cast_const(), saved.1), mask, (batch, outputs))?;
         let outputs_of_call = [Some(a.bytes()), saved.map(|s| s.bytes()), mask.map(|m| m.bytes())];
         disjoint(&outputs_of_call, &[Some(x.bytes()), Some(w.bytes()), bias.map(|b| b.bytes())])?;
-        let tasks = tasks_for(flop(sizes), setup.threads);
-        record.on(setup.isa, "fused", tasks);
-        let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
+        let dense = layer::<T>(setup)?;
+        record.on(setup.isa, "fused", || dense.members(batch, inputs, outputs));
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
             // SAFETY: the caller's promise; outputs overlap nothing.
             let (x, w, bias, a, saved) = unsafe {
@@ -85,7 +82,7 @@ pub(crate) unsafe fn forward<T: Elem>(
                 };
                 (x.view(), w.view(), bias.map(|b| b.slice()), a.view_mut(), saved)
             };
-            threads::run(setup.threads, tasks, || Ok(dense.forward(x, w, bias, act, a, saved, scratch)?))?
+            Ok(dense.forward(x, w, bias, act, a, saved, scratch)?)
         })?
     })
 }
@@ -95,7 +92,7 @@ pub(crate) unsafe fn forward<T: Elem>(
 /// # Safety
 /// As for [`forward`].
 pub(crate) unsafe fn vjp_input<T: Elem>(
-    sizes @ (batch, inputs, outputs): Sizes,
+    (batch, inputs, outputs): Sizes,
     delta: In<T>,
     w: In<T>,
     act: (i32, T),
@@ -116,9 +113,8 @@ pub(crate) unsafe fn vjp_input<T: Elem>(
         let (saved, mask) = saved_operands(saved, mask, (batch, inputs))?;
         let read = [Some(delta.bytes()), Some(w.bytes()), saved.map(|s| s.bytes()), mask.map(|m| m.bytes())];
         disjoint(&[Some(out.bytes()), db.map(|d| d.bytes())], &read)?;
-        let tasks = tasks_for(flop(sizes), setup.threads);
-        record.on(setup.isa, "fused", tasks);
-        let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
+        let dense = layer::<T>(setup)?;
+        record.on(setup.isa, "fused", || dense.members(batch, inputs, outputs));
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
             // SAFETY: the caller's promise; outputs overlap nothing.
             let (delta, w, out, db, saved) = unsafe {
@@ -129,8 +125,7 @@ pub(crate) unsafe fn vjp_input<T: Elem>(
                 };
                 (delta.view(), w.view(), out.view_mut(), db.map(|d| d.slice_mut()), saved)
             };
-            let work = || Ok(dense.vjp_input(delta, w, act, saved, out, db, scratch)?);
-            threads::run(setup.threads, tasks, work)?
+            Ok(dense.vjp_input(delta, w, act, saved, out, db, scratch)?)
         })?
     })
 }
@@ -140,7 +135,7 @@ pub(crate) unsafe fn vjp_input<T: Elem>(
 /// # Safety
 /// As for [`forward`].
 pub(crate) unsafe fn vjp_weights<T: Elem>(
-    sizes @ (batch, inputs, outputs): Sizes,
+    (batch, inputs, outputs): Sizes,
     delta: In<T>,
     a: In<T>,
     accumulate: bool,
@@ -157,19 +152,14 @@ pub(crate) unsafe fn vjp_weights<T: Elem>(
         let db = optional("db", db, (1, outputs), outputs)?;
         let write = [Some(dw.bytes()), db.map(|d| d.bytes())];
         disjoint(&write, &[Some(delta.bytes()), Some(a.bytes())])?;
-        // The column sums are worth threads of their own where the product is not.
-        let sums = 16.0 * batch as f64 * outputs as f64;
-        let tasks = tasks_for(flop(sizes).max(sums), setup.threads);
-        record.on(setup.isa, "native", tasks);
-        let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
+        let dense = layer::<T>(setup)?;
+        record.on(setup.isa, "native", || dense.members(batch, inputs, outputs));
         scratch::with(dense.scratch_len(batch, inputs, outputs), |scratch| {
             // SAFETY: the caller's promise; outputs overlap nothing.
             let (delta, a, dw, db) =
                 unsafe { (delta.view(), a.view(), dw.view_mut(), db.map(|d| d.slice_mut())) };
-            threads::run(setup.threads, tasks, || {
-                dense.vjp_weights(delta, a, dw, accumulate, scratch)?;
-                Ok(db.map_or(Ok(()), |db| dense.vjp_bias(delta, db))?)
-            })?
+            dense.vjp_weights(delta, a, dw, accumulate, scratch)?;
+            Ok(db.map_or(Ok(()), |db| dense.vjp_bias(delta, db))?)
         })?
     })
 }
@@ -197,14 +187,17 @@ pub(crate) unsafe fn gemm<T: Elem>(
         let b = matrix("B", b.0, stored(tb, k, n), b.1)?;
         let c = matrix("C", c.0, (m, n), c.1)?;
         disjoint(&[Some(c.bytes())], &[Some(a.bytes()), Some(b.bytes())])?;
-        let tasks = tasks_for(flop((m, n, k)), setup.threads);
-        record.on(setup.isa, "native", tasks);
-        let gemm = Gemm::<T>::with(setup.isa, tasks);
+        let gemm = Gemm::<T>::with(setup.isa, setup.threads);
+        let gemm = match setup.team {
+            Some(team) => gemm.team(team),
+            None => gemm,
+        };
+        record.on(setup.isa, "native", || gemm.members(m, n, k));
         scratch::with(gemm.scratch_len(m, n, k), |scratch| {
             let turn = |t: bool, m: MatRef<'static, T>| if t { m.t() } else { m };
             // SAFETY: the caller's promise; C overlaps neither A nor B.
             let (a, b, c) = unsafe { (turn(ta, a.view()), turn(tb, b.view()), c.view_mut()) };
-            threads::run(setup.threads, tasks, || Ok(gemm.run(alpha, a, b, beta, c, scratch)?))?
+            Ok(gemm.run(alpha, a, b, beta, c, scratch)?)
         })?
     })
 }
@@ -225,11 +218,10 @@ pub(crate) unsafe fn vjp_bias<T: Elem>(
         let delta = matrix("δ", delta.0, (batch, outputs), delta.1)?;
         let db = array("db", db, outputs)?;
         disjoint(&[Some(db.bytes())], &[Some(delta.bytes())])?;
-        let tasks = tasks_for(16.0 * batch as f64 * outputs as f64, setup.threads);
-        record.on(setup.isa, "native", tasks);
-        let dense = Dense::<T>::with(setup.isa, tasks, BackendKind::Native)?;
+        let dense = layer::<T>(setup)?;
+        record.on(setup.isa, "native", || dense.members(batch, 0, outputs));
         // SAFETY: the caller's promise; db does not overlap δ.
         let (delta, db) = unsafe { (delta.view(), db.slice_mut()) };
-        threads::run(setup.threads, tasks, || Ok(dense.vjp_bias(delta, db)?))?
+        Ok(dense.vjp_bias(delta, db)?)
     })
 }

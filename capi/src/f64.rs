@@ -2,10 +2,13 @@
 
 use crate::{
     call::guard,
-    dense, loss, network,
-    network::{create, destroy, nablas_dmlp, nablas_dplan, object, put},
+    dense,
+    handle::{create, destroy, handle, object, put},
+    loss,
+    network::{self, nablas_dmlp},
     optim::{Optimizer, nablas_doptimizer},
     options::nablas_options,
+    plan::{Planned, nablas_dplan},
     pointwise,
     status::nablas_status,
 };
@@ -308,8 +311,8 @@ pub unsafe extern "C" fn nablas_dmlp_init(
     guard(|| unsafe { network::initialise(&object("the network", mlp)?.0, (init, omega), seed, params) })
 }
 
-/// `*plan` ← how the calls of a network are done, for batches of at most `max_batch` rows. `keep` is of `nablas_keep`.
-/// `options` (NULL for the defaults) hold for every call of the plan.
+/// `*plan` ← how the calls of a network are done, for batches of at most `max_batch` rows. `options` (NULL for the
+/// defaults) hold for every call of the plan.
 ///
 /// # Safety
 /// `mlp` is NULL or a network, the other pointers are NULL or valid for their operands.
@@ -317,7 +320,6 @@ pub unsafe extern "C" fn nablas_dmlp_init(
 pub unsafe extern "C" fn nablas_dplan_create(
     mlp: *const nablas_dmlp,
     max_batch: usize,
-    keep: i32,
     options: *const nablas_options,
     plan: *mut *mut nablas_dplan,
 ) -> nablas_status {
@@ -325,7 +327,7 @@ pub unsafe extern "C" fn nablas_dplan_create(
     unsafe {
         create(plan, || {
             let mlp = &object("the network", mlp)?.0;
-            Ok(nablas_dplan(network::Planned::new(mlp, max_batch, keep, options)?))
+            Ok(nablas_dplan(Planned::new(mlp, max_batch, options)?))
         })
     }
 }
@@ -350,6 +352,16 @@ pub unsafe extern "C" fn nablas_dplan_explain(plan: *const nablas_dplan) -> *con
     unsafe { plan.as_ref() }.map_or(std::ptr::null(), |plan| plan.0.explanation())
 }
 
+/// `*path` ← which path a plan chose, one of `nablas_path`; `nablas_path_name` has its name.
+///
+/// # Safety
+/// `plan` is NULL or a plan, `path` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nablas_dplan_path(plan: *const nablas_dplan, path: *mut i32) -> nablas_status {
+    // SAFETY: the caller's promise.
+    guard(|| unsafe { put("the path", path, object("the plan", plan)?.0.path() as i32) })
+}
+
 /// `*bytes` ← the bytes of a workspace of the plan. The memory may have any alignment.
 ///
 /// # Safety
@@ -363,8 +375,8 @@ pub unsafe extern "C" fn nablas_dplan_workspace_size(
     guard(|| unsafe { put("the bytes", bytes, object("the plan", plan)?.0.workspace_bytes()?) })
 }
 
-/// Makes a workspace of the caller's memory, for this plan at this address. It keeps no forward pass. Until the last call
-/// in it, nothing else may write there.
+/// Makes a workspace of the caller's memory, for this plan at this address. Until the last call in it, nothing else may
+/// write there. Between calls it holds nothing.
 ///
 /// # Safety
 /// `plan` is NULL or a plan, `work` NULL or writable over `work_bytes` bytes.
@@ -375,11 +387,42 @@ pub unsafe extern "C" fn nablas_dplan_workspace_init(
     work_bytes: usize,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    guard(|| unsafe { object("the plan", plan)?.0.init(work, work_bytes) })
+    guard(|| unsafe { object("the plan", plan)?.0.init((work, work_bytes)) })
 }
 
-/// Y ← the outputs [batch, n_L] of the inputs X [batch, n_0]; the workspace keeps what `backward` needs, if the plan was
-/// made with `NABLAS_KEEP_FOR_BACKWARD`. Y overlaps nothing.
+/// `*bytes` ← the bytes of the state that a `forward` of at most `batch` rows leaves for its `backward`. The memory may have
+/// any alignment.
+///
+/// # Safety
+/// `plan` is NULL or a plan, `bytes` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nablas_dplan_kept_bytes(
+    plan: *const nablas_dplan,
+    batch: usize,
+    bytes: *mut usize,
+) -> nablas_status {
+    // SAFETY: the caller's promise.
+    guard(|| unsafe { put("the bytes", bytes, object("the plan", plan)?.0.kept_bytes(batch)?) })
+}
+
+/// Makes room for the state of a `forward` of at most `batch` rows of the caller's memory, for this plan at this address.
+/// Until the last call with it, nothing else may write there. Any number of states may be alive.
+///
+/// # Safety
+/// `plan` is NULL or a plan, `kept` NULL or writable over `kept_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nablas_dplan_kept_init(
+    plan: *const nablas_dplan,
+    batch: usize,
+    kept: *mut c_void,
+    kept_bytes: usize,
+) -> nablas_status {
+    // SAFETY: the caller's promise.
+    guard(|| unsafe { object("the plan", plan)?.0.init_kept(batch, (kept, kept_bytes)) })
+}
+
+/// Y ← the outputs [batch, n_L] of the inputs X [batch, n_0]; what `backward` needs goes to `kept`, in place of what was
+/// there. `kept` may be NULL, to leave nothing. Outputs overlap nothing.
 ///
 /// # Safety
 /// `plan` is NULL or a plan, the other pointers are NULL or valid for their operands.
@@ -392,23 +435,26 @@ pub unsafe extern "C" fn nablas_dplan_forward(
     ldx: usize,
     y: *mut f64,
     ldy: usize,
+    kept: *mut c_void,
+    kept_bytes: usize,
     work: *mut c_void,
     work_bytes: usize,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    let plan = match unsafe { network::handle("the plan", plan) } {
+    let plan = match unsafe { handle("the plan", plan) } {
         Ok(plan) => &plan.0,
         Err(status) => return status,
     };
+    let (kept, work) = ((kept, kept_bytes), (work, work_bytes));
     // SAFETY: the caller's promise.
-    unsafe { plan.forward(batch, params, (x, ldx), (y, ldy), (work, work_bytes)) }
+    unsafe { plan.forward(batch, params, (x, ldx), (y, ldy), kept, work) }
 }
 
 /// grads ← dW and db of every layer (sums over the batch), laid out as the parameters, and dX ← ∂L/∂X [batch, n_0], from
 /// dY = ∂L/∂Y [batch, n_L].
 ///
-/// Parameters and X are those of the `forward` before in the same workspace, which stays kept, for any number of calls.
-/// `dx` may be NULL. Outputs overlap nothing.
+/// Parameters and X are those of the `forward` that left `kept`, which stays, for any number of calls, several at once
+/// too. `dx` may be NULL. Outputs overlap nothing.
 ///
 /// # Safety
 /// `plan` is NULL or a plan, the other pointers are NULL or valid for their operands.
@@ -424,17 +470,19 @@ pub unsafe extern "C" fn nablas_dplan_backward(
     grads: *mut f64,
     dx: *mut f64,
     lddx: usize,
+    kept: *mut c_void,
+    kept_bytes: usize,
     work: *mut c_void,
     work_bytes: usize,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    let plan = match unsafe { network::handle("the plan", plan) } {
+    let plan = match unsafe { handle("the plan", plan) } {
         Ok(plan) => &plan.0,
         Err(status) => return status,
     };
-    let work = (work, work_bytes);
+    let (kept, work) = ((kept, kept_bytes), (work, work_bytes));
     // SAFETY: the caller's promise.
-    unsafe { plan.backward(batch, params, (x, ldx), (dy, lddy), grads, (dx, lddx), work) }
+    unsafe { plan.backward(batch, params, (x, ldx), (dy, lddy), grads, (dx, lddx), kept, work) }
 }
 
 /// `forward` and `backward` in one pass, that keeps a tile of the batch at a time. `y` and `dx` may be NULL. Outputs
@@ -460,7 +508,7 @@ pub unsafe extern "C" fn nablas_dplan_vjp(
     work_bytes: usize,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    let plan = match unsafe { network::handle("the plan", plan) } {
+    let plan = match unsafe { handle("the plan", plan) } {
         Ok(plan) => &plan.0,
         Err(status) => return status,
     };
@@ -495,7 +543,7 @@ pub unsafe extern "C" fn nablas_dplan_value_and_grad(
     work_bytes: usize,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    let plan = match unsafe { network::handle("the plan", plan) } {
+    let plan = match unsafe { handle("the plan", plan) } {
         Ok(plan) => &plan.0,
         Err(status) => return status,
     };
@@ -587,7 +635,7 @@ pub unsafe extern "C" fn nablas_doptimizer_step(
     grads: *const f64,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    match unsafe { network::handle("the optimizer", optimizer) } {
+    match unsafe { handle("the optimizer", optimizer) } {
         // SAFETY: the caller's promise.
         Ok(optimizer) => unsafe { optimizer.0.step(params, grads) },
         Err(status) => status,
@@ -604,7 +652,7 @@ pub unsafe extern "C" fn nablas_doptimizer_set_rate(
     rate: f64,
 ) -> nablas_status {
     // SAFETY: the caller's promise.
-    match unsafe { network::handle("the optimizer", optimizer) } {
+    match unsafe { handle("the optimizer", optimizer) } {
         Ok(optimizer) => optimizer.0.set_rate(rate),
         Err(status) => status,
     }

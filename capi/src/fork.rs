@@ -1,25 +1,13 @@
 //! What a `fork` leaves to a child: one thread, and every lock as it was, held by threads that are gone.
 //!
-//! - Pools of the parent are recognised: a process has a generation, which each child counts on, and a number, for a
-//!   child that was made without the handlers (`clone`). Numbers alone repeat, in namespaces of their own.
-//! - What is computed once is computed before a fork, by the thread that forks: no child finds it half done.
-//! - Nothing else waits for a lock: the list of pools has none, workspaces and optimizers refuse, and lines to standard
-//!   error go around the lock of Rust's.
+//! - Teams see to themselves (`nablas::team`): a child's have threads of its own.
+//! - What `nablas` computes once, under a lock, is computed before a fork, by the thread that forks: no child finds it half
+//!   done.
+//! - This library waits for no lock: workspaces, kept states and optimizers refuse, what it computes once is an atomic, and
+//!   lines to standard error go around the lock of Rust's.
 
-use crate::{call, threads};
 use nablas_kernels::cache;
-use std::{
-    process,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-};
-
-/// The forks between the process that first called and this one.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-
-/// This process, and no other that has its memory.
-pub(crate) fn this_process() -> (u32, u64) {
-    (process::id(), GENERATION.load(Ordering::Relaxed))
-}
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sees to it that forks are noticed: before anything that a fork must not interrupt.
 pub(crate) fn watch() {
@@ -27,11 +15,11 @@ pub(crate) fn watch() {
     if WATCHED.load(Ordering::Acquire) {
         return;
     }
-    // Threads that do this at once add the handlers twice, which does no harm; a lock here might be left behind.
+    // Threads that do this at once add the handler twice, which does no harm; a lock here might be left behind.
     #[cfg(unix)]
-    // SAFETY: handlers without arguments, which stay as long as the library does.
+    // SAFETY: a handler without arguments, which stays as long as the library does.
     unsafe {
-        libc::pthread_atfork(Some(settle), None, Some(count));
+        libc::pthread_atfork(Some(settle), None, None);
     }
     WATCHED.store(true, Ordering::Release);
 }
@@ -39,16 +27,6 @@ pub(crate) fn watch() {
 /// Before a fork: waits for what other threads compute once, or computes it.
 #[cfg(unix)]
 extern "C" fn settle() {
-    call::verbose();
-    threads::settle();
     cache::detect();
     _ = nablas::isa();
-    // What the queues of pools set up when they are first used.
-    drop(crossbeam_epoch::pin());
-}
-
-/// After a fork, in the child.
-#[cfg(unix)]
-extern "C" fn count() {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
 }

@@ -8,8 +8,21 @@
 //!   thread is `nablas_last_error()`. A call that fails has written no output. Nothing unwinds into C.
 //! - **Operands** are checked before anything is read: NULL, alignment, leading dimensions, sizes that no memory has,
 //!   outputs that overlap an input or one another.
-//! - **Threads** are the library's own (`threads.rs`): a pool for each number of threads, made when first needed and
-//!   anew after a `fork` (`fork.rs`). What one thread does, the calling thread does.
+//! - **Threads** are those of a team (`nablas::Team`), the process' own or one by option. Calls start on the calling thread
+//!   and bring members when that pays.
+//! - **Memory** of calls is the caller's, behind a header that says whose it is (`lease.rs`).
+//!
+//! Imports run one way, from the functions down to `status`:
+//!
+//! ```text
+//! f32  f64  process                                     what is exported
+//! plan
+//! dense  pointwise  loss  optim  network  handle  blas   the calls (blas is exported too)
+//! options  call  lease                                   what surrounds them
+//! team  elem  config
+//! operand  threads  scratch
+//! status  fork
+//! ```
 
 #![expect(non_camel_case_types, reason = "the names of the C types")]
 #![expect(
@@ -26,16 +39,22 @@ mod elem;
 pub mod f32;
 pub mod f64;
 mod fork;
+mod handle;
+mod lease;
 mod loss;
 mod network;
 mod operand;
 mod optim;
 pub mod options;
+mod plan;
 mod pointwise;
 pub mod process;
 mod scratch;
 pub mod status;
+mod team;
 mod threads;
 
-pub use network::{nablas_dmlp, nablas_dplan, nablas_smlp, nablas_splan};
+pub use network::{nablas_dmlp, nablas_smlp};
 pub use optim::{nablas_doptimizer, nablas_soptimizer};
+pub use plan::{nablas_dplan, nablas_splan};
+pub use team::nablas_team;

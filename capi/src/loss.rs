@@ -2,9 +2,8 @@
 
 use crate::{
     call::call,
-    dense::{In, Out},
     elem::Elem,
-    operand::{Bytes, Operand, array, disjoint, matrix, optional},
+    operand::{Bytes, In, Operand, Out, array, disjoint, matrix, optional},
     options::{loss, nablas_options, setup},
     status::{Result, fail, nablas_status as Status},
 };
@@ -91,7 +90,7 @@ pub(crate) unsafe fn value_and_delta<T: Elem>(
         let delta = optional("the delta", delta.0, shape, delta.1)?;
         let write = [Some(value.bytes()), delta.map(|d| d.bytes())];
         disjoint(&write, &[Some(y.bytes()), Some(goal.bytes())])?;
-        record.on(setup.isa, "rows", 1);
+        record.on(setup.isa, "rows", || 1);
         // SAFETY: the caller's promise; outputs overlap nothing.
         unsafe {
             let (y, targets) = (y.view(), goal.get());

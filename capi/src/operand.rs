@@ -3,6 +3,11 @@
 use crate::status::{Result, fail, nablas_status as Status};
 use nablas::{MatMut, MatRef};
 
+/// A matrix as C hands it over: its address and leading dimension.
+pub(crate) type In<T> = (*const T, usize);
+/// A matrix to write.
+pub(crate) type Out<T> = (*mut T, usize);
+
 /// A row-major matrix: an address, a shape, and `ld` elements from a row to the next.
 #[derive(Debug)]
 pub(crate) struct Operand<T> {

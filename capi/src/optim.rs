@@ -4,10 +4,10 @@ use crate::{
     call::{call, guard},
     elem::Elem,
     operand::{array, disjoint},
-    options::{Setup, nablas_options, setup},
+    options::{nablas_options, setup},
     status::{Result, fail, nablas_status as Status},
 };
-use nablas::{Adam, AdamW, Sgd};
+use nablas::{Adam, AdamW, IsaToken, Sgd};
 use std::sync::{Mutex, TryLockError};
 
 /// One of the optimizers.
@@ -22,7 +22,7 @@ pub(crate) enum Method<T> {
 #[derive(Debug)]
 pub(crate) struct Optimizer<T> {
     method: Mutex<Method<T>>,
-    setup: Setup,
+    isa: IsaToken,
     len: usize,
 }
 
@@ -50,9 +50,9 @@ impl<T: Elem> Optimizer<T> {
         options: *const nablas_options,
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
-        let setup = unsafe { setup(options)? };
-        let sgd = Sgd::with(setup.isa, len, rate)?.weight_decay(decay)?.momentum(momentum, nesterov)?;
-        Ok(Self { method: Mutex::new(Method::Sgd(sgd)), setup, len })
+        let isa = unsafe { setup(options)? }.isa;
+        let sgd = Sgd::with(isa, len, rate)?.weight_decay(decay)?.momentum(momentum, nesterov)?;
+        Ok(Self { method: Mutex::new(Method::Sgd(sgd)), isa, len })
     }
 
     /// Adam, or AdamW if the decay is its own.
@@ -66,15 +66,15 @@ impl<T: Elem> Optimizer<T> {
         options: *const nablas_options,
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
-        let setup = unsafe { setup(options)? };
+        let isa = unsafe { setup(options)? }.isa;
         let method = if decoupled {
-            let adamw = AdamW::with(setup.isa, len, rate)?.betas(beta1, beta2)?;
+            let adamw = AdamW::with(isa, len, rate)?.betas(beta1, beta2)?;
             Method::AdamW(adamw.epsilon(epsilon)?.weight_decay(decay)?)
         } else {
-            let adam = Adam::with(setup.isa, len, rate)?.betas(beta1, beta2)?;
+            let adam = Adam::with(isa, len, rate)?.betas(beta1, beta2)?;
             Method::Adam(adam.epsilon(epsilon)?.weight_decay(decay)?)
         };
-        Ok(Self { method: Mutex::new(method), setup, len })
+        Ok(Self { method: Mutex::new(method), isa, len })
     }
 
     fn with(&self, work: impl FnOnce(&mut Method<T>) -> Result<()>) -> Result<()> {
@@ -94,7 +94,7 @@ impl<T: Elem> Optimizer<T> {
             let params = array("the parameters", params, self.len)?;
             let grads = array("the gradient", grads, self.len)?;
             disjoint(&[Some(params.bytes())], &[Some(grads.bytes())])?;
-            record.on(self.setup.isa, "pointwise", 1);
+            record.on(self.isa, "pointwise", || 1);
             // SAFETY: the caller's promise; the parameters do not overlap the gradient.
             let (params, grads) = unsafe { (params.slice_mut(), grads.slice()) };
             self.with(|method| {

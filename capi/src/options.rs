@@ -3,9 +3,11 @@
 use crate::{
     elem::Elem,
     status::{Result, fail, nablas_status as Status},
+    team::nablas_team,
     threads,
 };
-use nablas::{Activation, Error, Init, IsaToken, Keep, Loss, LossKind, Reduction};
+use nablas::{Activation, Error, Init, IsaToken, Loss, LossKind, PathKind, Reduction, Team};
+use std::{ffi::CStr, ptr};
 
 /// Options of a call or plan; NULL stands for the defaults. Start from `NABLAS_OPTIONS_INIT`.
 ///
@@ -16,11 +18,20 @@ use nablas::{Activation, Error, Init, IsaToken, Keep, Loss, LossKind, Reduction}
 pub struct nablas_options {
     /// `sizeof(nablas_options)` of the program: which fields it knows.
     pub size: usize,
-    /// Threads at most, the calling one alone if 1; 0 for `nablas_get_num_threads()`. Results are the same to the bit.
+    /// Threads at most, the calling one alone if 1, and never more than the team has; 0 for as many as `team` has, or else
+    /// `nablas_get_num_threads()`. Results are the same to the bit.
     pub threads: usize,
     /// One of `nablas_isa`. Results are the same to the bit.
     pub isa: i32,
+    /// Whose threads; NULL for the team of the process, made at the first call that wants it, of as many threads as
+    /// `NABLAS_NUM_THREADS` says or the processors are. A plan keeps the team it was made with, destroyed or not.
+    pub team: *const nablas_team,
 }
+
+// SAFETY: numbers, and the address of a team, which any thread may use.
+unsafe impl Send for nablas_options {}
+// SAFETY: as for Send.
+unsafe impl Sync for nablas_options {}
 
 /// Instruction sets.
 #[repr(C)]
@@ -116,14 +127,16 @@ pub enum nablas_reduction {
     Mean = 1,
 }
 
-/// What a forward call of a plan leaves in the workspace.
+/// How a plan computes its network.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub enum nablas_keep {
-    /// What the backward call needs, of every row of the batch.
-    ForBackward = 0,
-    /// Nothing: gradients come from `vjp` and `value_and_grad`. The workspace is smaller.
-    Nothing = 1,
+pub enum nablas_path {
+    /// Tiles of the batch go through all layers while they are in cache.
+    Fused = 0,
+    /// The same with samples in the lanes of vectors.
+    Narrow = 1,
+    /// One layer at a time over the whole batch.
+    Layered = 2,
 }
 
 /// Initial parameters.
@@ -154,9 +167,11 @@ pub enum nablas_transpose {
 
 /// What a call runs on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Setup {
+pub(crate) struct Setup<'a> {
     pub(crate) isa: IsaToken,
     pub(crate) threads: usize,
+    /// The process', if none.
+    pub(crate) team: Option<&'a Team>,
 }
 
 /// A number that names nothing.
@@ -187,7 +202,8 @@ const MAX_SIZE: usize = 4096;
 /// `options` is NULL or points to options of any version, of which nothing but the size is read before it is known.
 unsafe fn known(options: *const nablas_options) -> Result<nablas_options> {
     const OURS: usize = size_of::<nablas_options>();
-    let mut known = nablas_options { size: OURS, threads: 0, isa: nablas_isa::Default as i32 };
+    let mut known =
+        nablas_options { size: OURS, threads: 0, isa: nablas_isa::Default as i32, team: ptr::null() };
     if options.is_null() {
         return Ok(known);
     }
@@ -196,7 +212,8 @@ unsafe fn known(options: *const nablas_options) -> Result<nablas_options> {
     }
     // SAFETY: the caller's promise: every version starts with the size.
     let size = unsafe { (&raw const (*options).size).read() };
-    if !(FIRST_SIZE..=MAX_SIZE).contains(&size) {
+    // Every version's is whole words: half of a field is none.
+    if !(FIRST_SIZE..=MAX_SIZE).contains(&size) || !size.is_multiple_of(size_of::<usize>()) {
         return fail(
             Status::Parameter,
             format_args!("the options' size: expected sizeof(nablas_options), got {size}"),
@@ -210,7 +227,7 @@ unsafe fn known(options: *const nablas_options) -> Result<nablas_options> {
             format_args!("the options: a field set that nablas {} does not know", env!("CARGO_PKG_VERSION")),
         );
     }
-    // SAFETY: both have as many bytes, and any bytes are options.
+    // SAFETY: both have as many bytes, and any bytes are options; an address is looked at by `setup` alone.
     unsafe { bytes.copy_to_nonoverlapping((&raw mut known).cast(), size.min(OURS)) };
     Ok(known)
 }
@@ -218,16 +235,25 @@ unsafe fn known(options: *const nablas_options) -> Result<nablas_options> {
 /// What options ask for.
 ///
 /// # Safety
-/// `options` is NULL or points to options.
-pub(crate) unsafe fn setup(options: *const nablas_options) -> Result<Setup> {
+/// `options` is NULL or points to options, whose team is NULL or one that is not destroyed during `'a`.
+pub(crate) unsafe fn setup<'a>(options: *const nablas_options) -> Result<Setup<'a>> {
     // SAFETY: the caller's promise.
-    let nablas_options { threads, isa, .. } = unsafe { known(options)? };
+    let nablas_options { threads, isa, team, .. } = unsafe { known(options)? };
     let isa = match isa_name(isa)? {
         Some(name) => IsaToken::pin(name).map_err(Error::from)?,
         None => nablas::isa()?,
     };
-    let threads = if threads == 0 { threads::default()? } else { threads::check(threads)? };
-    Ok(Setup { isa, threads })
+    if !team.is_aligned() {
+        return fail(Status::Alignment, "the options' team: a misaligned address");
+    }
+    // SAFETY: the caller's promise.
+    let team = unsafe { team.as_ref() }.map(|team| &team.0);
+    let threads = match (threads, team) {
+        (0, Some(team)) => team.threads(),
+        (0, None) => threads::default()?,
+        _ => threads::check(threads)?,
+    };
+    Ok(Setup { isa, threads, team })
 }
 
 /// An activation by number and parameter.
@@ -282,12 +308,23 @@ pub(crate) fn loss<T: Elem>(kind: i32, parameter: T, reduction: i32) -> Result<L
     Ok(Loss::new(kind, reduction))
 }
 
-/// What to keep, by number.
-pub(crate) fn keep(keep: i32) -> Result<Keep> {
-    match keep {
-        k if k == nablas_keep::ForBackward as i32 => Ok(Keep::ForBackward),
-        k if k == nablas_keep::Nothing as i32 => Ok(Keep::Nothing),
-        _ => unknown("nablas_keep", keep),
+/// The number of a path.
+pub(crate) fn path(path: PathKind) -> Result<nablas_path> {
+    match path {
+        PathKind::Fused => Ok(nablas_path::Fused),
+        PathKind::Narrow => Ok(nablas_path::Narrow),
+        PathKind::Layered => Ok(nablas_path::Layered),
+        _ => fail(Status::Internal, format_args!("the path {path} has no number")),
+    }
+}
+
+/// The name of a path, by number.
+pub(crate) fn path_name(path: i32) -> Option<&'static CStr> {
+    match path {
+        p if p == nablas_path::Fused as i32 => Some(c"fused"),
+        p if p == nablas_path::Narrow as i32 => Some(c"narrow"),
+        p if p == nablas_path::Layered as i32 => Some(c"layered"),
+        _ => None,
     }
 }
 
@@ -357,6 +394,11 @@ mod tests {
         }
         assert!(activation(16, 1.0f32).is_err() && activation(-1, 1.0f32).is_err());
         assert!(loss(5, 1.0f32, 0).is_err() && loss(0, 1.0f32, 2).is_err());
+        for kind in [PathKind::Fused, PathKind::Narrow, PathKind::Layered] {
+            let name = path(kind).ok().and_then(|path| path_name(path as i32));
+            assert_eq!(name.map(CStr::to_bytes), Some(kind.name().as_bytes()));
+        }
+        assert!(path_name(3).is_none() && path_name(-1).is_none());
         assert!(matches!(init(nablas_init::XavierUniform as i32, 1.0), Ok(Init::XavierUniform)));
         assert!(matches!(init(nablas_init::Siren as i32, 2.0), Ok(Init::Siren { omega: 2.0 })));
     }

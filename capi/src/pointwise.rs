@@ -40,7 +40,7 @@ pub(crate) unsafe fn value<T: Elem>(
         let (z, a) = (array("z", z, len)?, array("a", a, len)?);
         let d = d.map(|d| array("d", d, len)).transpose()?;
         disjoint(&[Some(a.bytes()), d.map(|d| d.bytes())], &[Some(z.bytes())])?;
-        record.on(setup.isa, "pointwise", 1);
+        record.on(setup.isa, "pointwise", || 1);
         // SAFETY: the caller's promise; outputs overlap nothing.
         let (z, a, d) = unsafe { (z.slice(), a.slice_mut(), d.map(|d| d.slice_mut())) };
         match d {
@@ -69,7 +69,7 @@ pub(crate) unsafe fn vjp<T: Elem>(
         let act = activation(act.0, act.1)?;
         let (z, g, out) = (array("z", z, len)?, array("g", g, len)?, array("the result", out, len)?);
         disjoint(&[Some(out.bytes())], &[Some(z.bytes()), Some(g.bytes())])?;
-        record.on(setup.isa, "pointwise", 1);
+        record.on(setup.isa, "pointwise", || 1);
         // SAFETY: the caller's promise; the output overlaps nothing.
         let (z, g, out) = unsafe { (z.slice(), g.slice(), out.slice_mut()) };
         Ok(act.vjp_on(setup.isa, z, g, out)?)

@@ -33,9 +33,9 @@ pub enum nablas_status {
     Batch = 9,
     /// A workspace that is too small, or was not initialised for this plan at this address.
     Workspace = 10,
-    /// A backward call without the forward call before it.
+    /// Kept state that no forward call of so many rows has left.
     NotKept = 11,
-    /// A workspace or optimizer that another thread is using.
+    /// A workspace, kept state or optimizer that another thread is using.
     Busy = 12,
     /// A class that the network has no output for.
     Class = 13,
@@ -51,6 +51,8 @@ pub enum nablas_status {
     Threads = 18,
     /// A defect of the library.
     Internal = 19,
+    /// Kept state that is too small, or was not initialised for this plan at this address.
+    Kept = 20,
 }
 
 use nablas_status as Status;
@@ -79,11 +81,12 @@ impl Status {
             Self::Memory => c"memory",
             Self::Threads => c"threads",
             Self::Internal => c"internal",
+            Self::Kept => c"kept",
         }
     }
 
     /// All of them, by number.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Ok,
         Self::Null,
         Self::Alignment,
@@ -104,6 +107,7 @@ impl Status {
         Self::Memory,
         Self::Threads,
         Self::Internal,
+        Self::Kept,
     ];
 }
 
@@ -131,9 +135,10 @@ impl From<Error> for Fail {
             Error::Aliased { .. } => Status::Overlap,
             Error::Overflow { .. } => Status::Overflow,
             Error::Workspace { .. } => Status::Workspace,
+            Error::KeptOfAnother => Status::Kept,
             Error::NotKept { .. } => Status::NotKept,
             Error::Batch { .. } => Status::Batch,
-            Error::Parameter { .. } => Status::Parameter,
+            Error::Parameter { .. } | Error::Variable { .. } => Status::Parameter,
             Error::Class { .. } => Status::Class,
             Error::Targets { .. } => Status::Targets,
             Error::Saved { .. } => Status::Saved,

@@ -4,7 +4,8 @@
 use std::{env, fs, path::Path};
 
 /// Sections as they come in the header.
-const SOURCES: [&str; 8] = ["status", "options", "config", "network", "optim", "process", "f32", "f64"];
+const SOURCES: [&str; 10] =
+    ["status", "options", "config", "team", "network", "plan", "optim", "process", "f32", "f64"];
 
 #[test]
 fn the_header_is_the_sources() {

@@ -5,7 +5,7 @@ mod guard;
 
 use guard::{Edge, Guarded};
 use nablas_capi::{f64::nablas_dactivation, options::*, process::nablas_last_error, status::nablas_status};
-use std::ffi::CStr;
+use std::{ffi::CStr, ptr::null};
 
 /// Options of a version to come.
 #[repr(C)]
@@ -29,7 +29,7 @@ fn words() -> String {
 }
 
 fn options(size: usize) -> nablas_options {
-    nablas_options { size, threads: 1, isa: nablas_isa::Scalar as i32 }
+    nablas_options { size, threads: 1, isa: nablas_isa::Scalar as i32, team: null() }
 }
 
 #[test]
@@ -46,7 +46,8 @@ fn later_options_are_taken_if_they_ask_for_nothing_new() {
 
 #[test]
 fn nothing_but_the_size_is_read_of_what_is_too_small() {
-    for size in [0, 1, size_of::<usize>(), size_of::<nablas_options>() - 1, 1 << 20, usize::MAX] {
+    let (first, ours) = (3 * size_of::<usize>(), size_of::<nablas_options>());
+    for size in [0, 1, size_of::<usize>(), first - 1, first + 1, ours - 1, 1 << 20, usize::MAX] {
         // With an edge at the end, the page behind the size cannot be read.
         for edge in [Edge::Start, Edge::End] {
             let word = Guarded::new(&[size], edge);
@@ -54,7 +55,31 @@ fn nothing_but_the_size_is_read_of_what_is_too_small() {
         }
         assert!(words().contains(&format!("the options' size: expected sizeof(nablas_options), got {size}")));
     }
-    // The first version's options, at the end of what can be read.
-    let first = Guarded::new(&[options(3 * size_of::<usize>())], Edge::End);
-    assert_eq!(call(first.as_ptr()), (nablas_status::Ok, 0.0), "{}", words());
+}
+
+/// The options of the version before teams: two words, and a number that fills a third.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct First {
+    size: usize,
+    threads: usize,
+    isa: i32,
+}
+
+#[test]
+fn the_first_versions_options_have_no_team() {
+    let first = First { size: size_of::<First>(), threads: 1, isa: nablas_isa::Scalar as i32 };
+    // At the end of what can be read: nothing behind them is taken for a team.
+    let first = Guarded::new(&[first], Edge::End);
+    assert_eq!(call(first.as_ptr().cast()), (nablas_status::Ok, 0.0), "{}", words());
+    let more = First { threads: 1 << 20, ..first[0] };
+    assert_eq!(call((&raw const more).cast()), (nablas_status::Parameter, 7.0), "known fields count");
+}
+
+#[test]
+fn a_team_that_is_none_is_refused() {
+    let odd = std::ptr::without_provenance(1);
+    let options = nablas_options { team: odd, ..options(size_of::<nablas_options>()) };
+    assert_eq!(call(&raw const options), (nablas_status::Alignment, 7.0));
+    assert!(words().contains("the options' team"), "{}", words());
 }

@@ -68,7 +68,7 @@ fn run(options: *const nablas_options, expected: Status) {
         let (mut mlp, mut plan) = (null_mut(), null_mut());
         assert_eq!(nablas_dmlp_create(1, [2, 1].as_ptr(), [7].as_ptr(), null(), &raw mut mlp), Status::Ok);
         assert_eq!(nablas_dmlp_init(mlp, 0, 1.0, 3, params.as_mut_ptr()), Status::Ok);
-        is("plan", nablas_dplan_create(mlp, 4, 0, options, &raw mut plan));
+        is("plan", nablas_dplan_create(mlp, 4, options, &raw mut plan));
         nablas_dplan_destroy(plan);
         nablas_dmlp_destroy(mlp);
         let mut optimizers = [null_mut(); 3];
@@ -91,8 +91,8 @@ fn a_pinned_instruction_set_does_not_ask_the_environment() {
     // SAFETY: this test is alone in its process.
     unsafe { std::env::set_var("NABLAS_ISA", "sse9") };
     assert_eq!(nablas_check_isa(nablas_isa::Default as i32), Status::Isa);
-    let pinned =
-        nablas_options { size: size_of::<nablas_options>(), threads: 1, isa: nablas_isa::Scalar as i32 };
+    let isa = nablas_isa::Scalar as i32;
+    let pinned = nablas_options { size: size_of::<nablas_options>(), threads: 1, isa, team: null() };
     run(null(), Status::Isa);
     run(&raw const pinned, Status::Ok);
 }

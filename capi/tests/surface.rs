@@ -27,7 +27,7 @@ fn pinned(isa: IsaToken) -> nablas_options {
         "avx2" => nablas_isa::Avx2,
         _ => nablas_isa::Avx512,
     };
-    nablas_options { size: size_of::<nablas_options>(), threads: 2, isa: isa as i32 }
+    nablas_options { size: size_of::<nablas_options>(), threads: 2, isa: isa as i32, team: null() }
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn networks_are_rusts() {
             let mut drawn = vec![0.0; len];
             ok(nablas_dmlp_init(net, nablas_init::XavierUniform as i32, 0.0, 5, drawn.as_mut_ptr()));
             assert_eq!(drawn, params);
-            ok(nablas_dplan_create(net, batch, 0, &raw const options, &raw mut plan));
+            ok(nablas_dplan_create(net, batch, &raw const options, &raw mut plan));
             ok(nablas_dplan_workspace_size(plan, &raw mut bytes));
             let mut memory = vec![0xffu8; bytes];
             let work = memory.as_mut_ptr().cast();
@@ -183,7 +183,13 @@ fn networks_are_rusts() {
             // Forward, the loss' delta, backward: the same gradient, to rounding.
             let (mut y, mut delta, mut two) = (vec![0.0; batch * m], vec![0.0; batch * m], vec![0.0; len]);
             let (to, d) = (y.as_mut_ptr(), delta.as_mut_ptr());
-            ok(nablas_dplan_forward(plan, batch, params.as_ptr(), x.as_ptr(), n, to, m, work, bytes));
+            let mut kept_bytes = 0;
+            ok(nablas_dplan_kept_bytes(plan, batch, &raw mut kept_bytes));
+            let mut kept_memory = vec![0xffu8; kept_bytes];
+            let kept = kept_memory.as_mut_ptr().cast();
+            ok(nablas_dplan_kept_init(plan, batch, kept, kept_bytes));
+            let p = params.as_ptr();
+            ok(nablas_dplan_forward(plan, batch, p, x.as_ptr(), n, to, m, kept, kept_bytes, work, bytes));
             ok(nablas_dloss(
                 batch,
                 m,
@@ -212,6 +218,8 @@ fn networks_are_rusts() {
                 g,
                 null_mut(),
                 0,
+                kept,
+                kept_bytes,
                 work,
                 bytes,
             ));

@@ -97,7 +97,7 @@ static double accuracy(const nablas_splan *plan, const float *params, samples s,
   for (size_t start = 0; start < s.count; start += BATCH) {
     float y[BATCH * CLASSES];
     size_t rows = s.count - start < BATCH ? s.count - start : BATCH;
-    CHECK(nablas_splan_forward(plan, rows, params, s.images + start * PIXELS, PIXELS, y, CLASSES, work, bytes));
+    CHECK(nablas_splan_forward(plan, rows, params, s.images + start * PIXELS, PIXELS, y, CLASSES, NULL, 0, work, bytes));
     for (size_t i = 0; i < rows; i++) {
       uint32_t best = 0;
       for (uint32_t c = 1; c < CLASSES; c++)
@@ -136,7 +136,7 @@ int main(int argc, char **argv) {
   nablas_soptimizer *adamw = NULL;
   size_t length, bytes;
   CHECK(nablas_smlp_create(LAYERS, widths, activations, NULL, &mlp));
-  CHECK(nablas_splan_create(mlp, BATCH, NABLAS_KEEP_NOTHING, NULL, &plan));
+  CHECK(nablas_splan_create(mlp, BATCH, NULL, &plan));
   CHECK(nablas_smlp_param_len(mlp, &length));
   CHECK(nablas_splan_workspace_size(plan, &bytes));
   CHECK(nablas_sadamw_create(length, 3e-3, 0.9, 0.999, 1e-8, 0.01, NULL, &adamw));

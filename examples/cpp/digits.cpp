@@ -59,7 +59,7 @@ int main(int argc, char **argv) try {
 
   const nablas::activation<float> relu{NABLAS_ACTIVATION_RELU}, identity{};
   const auto mlp = nablas::mlp<float>::create(pixels, {{128, relu}, {64, relu}, {classes, identity}});
-  const auto plan = nablas::plan<float>::create(mlp, batch, NABLAS_KEEP_NOTHING);
+  const auto plan = nablas::plan<float>::create(mlp, batch);
   auto workspace = plan.make_workspace();
   auto adamw = nablas::optimizer<float>::adamw(mlp.param_len(), {3e-3, 0.9, 0.999, 1e-8, 0.01});
   std::vector<float> params(mlp.param_len()), grads(mlp.param_len());

@@ -92,7 +92,7 @@ fn through_jacobians<T: Scalar>(
     let mut dy = y.clone();
     time(plan.isa(), params, |params, grads| {
         let (rows, cols) = (samples.len(), CLASSES);
-        plan.forward(params, x, MatMut::new(&mut y, rows, cols)?, &mut workspace)?;
+        plan.forward(params, x, MatMut::new(&mut y, rows, cols)?, None, &mut workspace)?;
         let y = MatRef::new(&y, rows, cols)?;
         loss().value_and_delta(plan.isa(), y, targets, MatMut::new(&mut dy, rows, cols)?)?;
         let naive = jacobian::gradients(mlp, params, x, MatRef::new(&dy, rows, cols)?, LIMIT, &blas)?;

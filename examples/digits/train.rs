@@ -91,7 +91,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let mut scores = vec![T::ZERO; test.len() * CLASSES];
         let x = MatRef::new(&test.images, test.len(), PIXELS)?;
         let y = MatMut::new(&mut scores, test.len(), CLASSES)?;
-        self.plan.forward(&self.params, x, y, &mut self.workspace)?;
+        self.plan.forward(&self.params, x, y, None, &mut self.workspace)?;
         let best = |row: &[T]| (0..CLASSES).fold(0, |best, c| if row[c] > row[best] { c } else { best });
         let right =
             scores.chunks_exact(CLASSES).zip(&test.classes).filter(|(row, c)| best(row) == **c as usize);

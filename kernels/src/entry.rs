@@ -6,8 +6,8 @@
 use crate::{
     act::{self, BackwardRows, ForwardRows},
     gemm::{
-        blocked::Gemm,
-        dense::{FoldSlots, ForwardGemm, ForwardTile, InputVjpGemm, InputVjpTile, WeightVjpTile},
+        blocked::Block,
+        dense::{FoldSlots, ForwardBlock, ForwardTile, InputVjpBlock, InputVjpTile, WeightVjpTile},
         epilogue::Plain,
         narrow::{FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp},
         pack::{CopyRows, PackPanels},
@@ -48,9 +48,9 @@ pub trait Kernels:
     + Entry<ForwardRows<Self>>
     + Entry<BackwardRows<Self>>
     + Entry<Vouched<PackPanels<Self>>>
-    + Entry<Vouched<Gemm<Self, Plain<Self>>>>
-    + Entry<Vouched<ForwardGemm<Self>>>
-    + Entry<Vouched<InputVjpGemm<Self>>>
+    + Entry<Vouched<Block<Self, Plain<Self>>>>
+    + Entry<Vouched<ForwardBlock<Self>>>
+    + Entry<Vouched<InputVjpBlock<Self>>>
     + Entry<Vouched<ForwardTile<Self>>>
     + Entry<Vouched<InputVjpTile<Self>>>
     + Entry<Vouched<WeightVjpTile<Self>>>
@@ -99,9 +99,9 @@ entries! { f32:
     [] ForwardRows<f32>,
     [] BackwardRows<f32>,
     [] Vouched<PackPanels<f32>>,
-    [] Vouched<Gemm<f32, Plain<f32>>>,
-    [] Vouched<ForwardGemm<f32>>,
-    [] Vouched<InputVjpGemm<f32>>,
+    [] Vouched<Block<f32, Plain<f32>>>,
+    [] Vouched<ForwardBlock<f32>>,
+    [] Vouched<InputVjpBlock<f32>>,
     [] Vouched<ForwardTile<f32>>,
     [] Vouched<InputVjpTile<f32>>,
     [] Vouched<WeightVjpTile<f32>>,
@@ -134,9 +134,9 @@ entries! { f64:
     [] ForwardRows<f64>,
     [] BackwardRows<f64>,
     [] Vouched<PackPanels<f64>>,
-    [] Vouched<Gemm<f64, Plain<f64>>>,
-    [] Vouched<ForwardGemm<f64>>,
-    [] Vouched<InputVjpGemm<f64>>,
+    [] Vouched<Block<f64, Plain<f64>>>,
+    [] Vouched<ForwardBlock<f64>>,
+    [] Vouched<InputVjpBlock<f64>>,
     [] Vouched<ForwardTile<f64>>,
     [] Vouched<InputVjpTile<f64>>,
     [] Vouched<WeightVjpTile<f64>>,

@@ -4,9 +4,10 @@ use nablas_kernels::{
     chain::CHAIN,
     entry::{Entry, Kernels},
     gemm::{
-        blocked::{Blocking, Gemm},
+        blocked::{Block, Blocking},
         epilogue::{Plain, Start},
-        pack::Operand,
+        pack::{Operand, PackPanels, Right, Share},
+        shape::padded,
     },
     isa::{IsaToken, Real, Vouched},
 };
@@ -30,22 +31,38 @@ fn product<T: Kernels>(
 ) -> Vec<T> {
     let blocking = Blocking { mc: 72, kc, nc: 64 };
     let (a, b, mut c) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2), numbers::<T>(m * n, 3));
-    let mut scratch = vec![T::from_f64(f64::NAN); blocking.scratch_len(m, n, k)];
+    let mut scratch = vec![T::from_f64(f64::NAN); blocking.scratch_len(m, k)];
+    let mut panels = vec![T::from_f64(f64::NAN); kc.min(k) * padded(n)];
     let (rs, cs) = if adjacent { (1, m as isize) } else { (k as isize, 1) };
-    let gemm = Gemm {
-        m,
-        n,
-        k,
-        alpha: T::from_f64(alpha),
-        a: Operand { ptr: a.as_ptr(), rs, cs },
-        b: Operand { ptr: b.as_ptr(), rs: n as isize, cs: 1 },
-        alpha_on_b: false,
-        blocking,
-        scratch: scratch.as_mut_ptr(),
-        epilogue: Plain { c: c.as_mut_ptr(), ldc: n, start: Start::C },
-    };
-    // SAFETY: the operands are as long as their sizes and strides say, and the scratch as the blocking says.
-    <T as Entry<_>>::enter(isa, unsafe { Vouched::new(gemm) });
+    let whole = Operand { ptr: b.as_ptr(), rs: n as isize, cs: 1 };
+    for depth in (0..k).step_by(kc) {
+        let steps = kc.min(k - depth);
+        let (b, dst) = (whole.at(depth, 0), panels.as_mut_ptr());
+        let pack = PackPanels { b, k: steps, n, share: Share::ALL, alpha: T::ONE, dst };
+        // SAFETY: B has k rows of n elements, and the panels have room for a block.
+        <T as Entry<_>>::enter(isa, unsafe { Vouched::new(pack) });
+        // Two shares of the panels, as two items have them.
+        for index in 0..2 {
+            let block = Block {
+                row: 0,
+                m,
+                col: 0,
+                n,
+                depth,
+                k: steps,
+                last: depth + steps == k,
+                alpha: T::from_f64(alpha),
+                a: Operand { ptr: a.as_ptr(), rs, cs },
+                b: Right::Packed(panels.as_ptr()),
+                share: Share { index, count: 2 },
+                mc: blocking.mc,
+                scratch: scratch.as_mut_ptr(),
+                epilogue: Plain { c: c.as_mut_ptr(), ldc: n, start: Start::C },
+            };
+            // SAFETY: the operands are as long as their sizes and strides say, and the scratch as the blocking says.
+            <T as Entry<_>>::enter(isa, unsafe { Vouched::new(block) });
+        }
+    }
     c
 }
 

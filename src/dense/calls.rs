@@ -1,6 +1,5 @@
 //! The public dense-layer calls.
 
-use super::{Ops, State};
 use crate::{
     Activation, BackendKind, MatMut, MatRef, Scalar,
     engine::Engine,
@@ -8,7 +7,8 @@ use crate::{
     gemm::operand,
     isa::{IsaToken, isa},
     memory::{aligned, line},
-    parallel::available_threads,
+    product::{self, Op, Ops, State, Sums},
+    team::Team,
 };
 use alloc::{vec, vec::Vec};
 use nablas_kernels::act::Saved;
@@ -51,22 +51,35 @@ fn contiguous(what: &'static str, strides: (isize, isize)) -> Result<()> {
 }
 
 impl<T: Scalar> Dense<T> {
-    /// Native, on the default ISA and the threads of the pool that the caller is in.
+    /// Native, on the default ISA and the default team, or the rayon pool that the caller is in.
     ///
     /// # Errors
-    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there.
+    /// [`Error::Isa`] if `NABLAS_ISA` pins what is not there, [`Error::Variable`] if `NABLAS_NUM_THREADS` is no number of
+    /// threads.
     pub fn new() -> Result<Self> {
-        Self::with(isa()?, available_threads(), BackendKind::Native)
+        Ok(Self { ops: Ops::new(BackendKind::Native, Engine::unlimited::<T>(isa()?)?) })
     }
 
-    /// On an ISA, with at most `threads` threads and a backend.
+    /// On an ISA, with at most `threads` members of the default team, the caller among them, and a backend.
     ///
     /// # Errors
     /// None today; a backend that cannot be had would be one.
     pub fn with(isa: IsaToken, threads: usize, backend: BackendKind) -> Result<Self> {
-        let engine = Engine::new::<T>(isa, threads);
+        let engine = Engine::new::<T>(isa, threads, None);
         let ops = Ops::new(backend, engine);
         Ok(Self { ops })
+    }
+
+    /// With the members of this team: all of them, or as many as [`with`](Self::with) was told.
+    #[must_use]
+    pub fn team(mut self, team: &Team) -> Self {
+        self.ops.engine_mut().join(team);
+        self
+    }
+
+    /// Members that no call of these sizes exceeds: where it is 1, calls stay on the calling thread.
+    pub fn members(&self, rows: usize, inputs: usize, outputs: usize) -> usize {
+        product::members(&self.ops, (rows, outputs, inputs))
     }
 
     /// Bytes of the bit mask of `rows` × `cols` elements: each row starts at a whole byte.
@@ -76,7 +89,9 @@ impl<T: Scalar> Dense<T> {
 
     /// Elements of scratch for any of the three calls.
     pub fn scratch_len(&self, rows: usize, inputs: usize, outputs: usize) -> usize {
-        self.ops.scratch_len(rows, inputs, outputs).saturating_add(line::<T>())
+        let len = |sizes| product::scratch_len(&self.ops, sizes);
+        let forward = len((rows, outputs, inputs)).max(len((rows, inputs, outputs)));
+        forward.max(len((outputs, inputs, rows))).saturating_add(line::<T>())
     }
 
     /// Scratch for any of the three calls.
@@ -101,7 +116,8 @@ impl<T: Scalar> Dense<T> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Length`] or [`Error::Stride`] for operands that don't fit; [`Error::Parameter`]
-    /// for a bad activation, [`Error::Saved`] for a `saved` of another kind than it asks for.
+    /// for a bad activation, [`Error::Saved`] for a `saved` of another kind than it asks for; [`Error::Backend`] from a
+    /// foreign backend, and then outputs are unspecified.
     pub fn forward(
         &self,
         x: MatRef<'_, T>,
@@ -136,8 +152,10 @@ impl<T: Scalar> Dense<T> {
         let out = (a.as_mut_ptr(), a.row_stride() as usize);
         let sizes = (rows, outputs, inputs);
         // SAFETY: the views are valid over their shapes, outputs are borrowed exclusively, sizes were checked.
-        unsafe { self.ops.forward(sizes, operand(x), operand(w), bias, out, state, act, scratch) }
-        Ok(())
+        unsafe {
+            let op = Op::forward(sizes, operand(x), operand(w), bias, out, state, act);
+            product::run(&self.ops, op, None, scratch)
+        }
     }
 
     /// δ' ← (δ·W) ⊙ g'(Z') and, if asked for, db' ← the column sums of δ': δ B×n_l and W n_l×n_{l−1} of any
@@ -178,15 +196,17 @@ impl<T: Scalar> Dense<T> {
             _ => return Err(kind_of_state(act)),
         };
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
-        let sums = db.map_or(core::ptr::null_mut(), |db| {
-            db.fill(T::ZERO);
-            db.as_mut_ptr()
-        });
         let to = (out.as_mut_ptr(), out.row_stride() as usize);
+        let sums = db.map(|db| {
+            db.fill(T::ZERO);
+            Sums { m: rows, n: inputs, delta: (to.0.cast_const(), to.1), out: db.as_mut_ptr() }
+        });
         let sizes = (rows, inputs, outputs);
         // SAFETY: as in `forward`; the state is borrowed and so cannot be the output.
-        unsafe { self.ops.input_vjp(sizes, operand(delta), operand(w), state, act, to, sums, scratch) }
-        Ok(())
+        unsafe {
+            let op = Op::input_vjp(sizes, operand(delta), operand(w), state, act, to);
+            product::run(&self.ops, op, sums, scratch)
+        }
     }
 
     /// dW ← δᵀ·A (added to dW if `accumulate`): δ B×n_l and A B×n_{l−1} of any strides, dW n_l×n_{l−1} with
@@ -210,8 +230,10 @@ impl<T: Scalar> Dense<T> {
         let to = (dw.as_mut_ptr(), dw.row_stride() as usize);
         let sizes = (rows, outputs, inputs);
         // SAFETY: as in `forward`.
-        unsafe { self.ops.weight_vjp(sizes, operand(delta), operand(a), to, accumulate, scratch) }
-        Ok(())
+        unsafe {
+            let op = Op::weight_vjp(sizes, operand(delta), operand(a), to, accumulate);
+            product::run(&self.ops, op, None, scratch)
+        }
     }
 
     /// db ← the column sums of δ, each the sum of chains of 512 rows. δ B×n_l with contiguous rows.
@@ -221,10 +243,10 @@ impl<T: Scalar> Dense<T> {
     pub fn vjp_bias(&self, delta: MatRef<'_, T>, db: &mut [T]) -> Result<()> {
         check_len("db", delta.ncols(), db.len())?;
         contiguous("δ's strides", (delta.row_stride(), delta.col_stride()))?;
-        db.fill(T::ZERO);
+        let (m, n) = delta.shape();
         let from = (delta.as_ptr(), delta.row_stride() as usize);
         // SAFETY: δ is readable over its shape and db has an element for each of its columns.
-        unsafe { self.ops.column_sums(delta.shape(), from, db.as_mut_ptr()) }
+        unsafe { product::sum(&self.ops, Sums { m, n, delta: from, out: db.as_mut_ptr() }) }
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub fn network_jacobian<T: Scalar>(
     let (n, m) = (mlp.inputs(), mlp.outputs());
     let mut jacobian = Dense::zeros("the Jacobian of a network", m, n, limit)?;
     let mut grads = vec![T::ZERO; mlp.param_len()];
-    let block = plan.max_batch.min(m).max(1);
+    let block = plan.setup.max_batch.min(m).max(1);
     let mut units = vec![T::ZERO; block * m];
     for start in (0..m).step_by(block) {
         let rows = block.min(m - start);

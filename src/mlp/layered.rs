@@ -1,106 +1,386 @@
-//! The layered pass: each layer is one product over the whole batch, parallel inside.
+//! The layered path: one layer at a time over the whole batch, each of its products shared out among the team.
 
-use super::{fused::Block, fused::Net};
-use crate::{MatRef, Scalar, dense::Ops, gemm::operand};
-use nablas_kernels::gemm::pack::Operand;
+use super::{
+    call::{Call, Goal},
+    ends::{Cotangent, copy_rows, slice},
+    layout::{Block, Store},
+    params::Places,
+    path::{Path, PathKind},
+    script::{Cuts, Job, Jobs, Kind, Part, Script},
+    setup::Setup,
+};
+use crate::{
+    Activation, MatMut, MatRef, Scalar,
+    gemm::operand,
+    memory::Regions,
+    product::{Cut, Op, State, Sums},
+};
+use alloc::{format, string::String, vec::Vec};
+use nablas_kernels::{
+    act::{BackwardRows, Rows, Saved},
+    gemm::{
+        pack::{Operand, Share},
+        shape::padded,
+    },
+};
 
-/// What the layered pass runs on.
-#[derive(Clone, Copy)]
-pub(crate) struct Layered<'a, T: Scalar> {
-    pub(crate) net: Net<'a, T>,
-    pub(crate) ops: &'a Ops<T>,
-    /// A_l and the saved state of the whole batch.
-    pub(crate) block: Block<'a, T>,
+/// Rows of an item that makes δ_L or copies Y or dX.
+const ROWS: usize = 48;
+
+/// What the layered path has planned.
+#[derive(Debug)]
+pub(crate) struct Layered {
+    script: Script,
+    cuts: Vec<Cuts>,
+    /// A_l and the saved state of the batch, where no kept state takes them; and what a kept state has.
+    store: Store,
+    base: usize,
+    /// ∂L/∂A_L, then δ_L.
+    dy: usize,
     /// Two cotangents that take turns.
-    pub(crate) delta: [*mut T; 2],
-    pub(crate) scratch: *mut T,
+    delta: [usize; 2],
+    /// Two buffers for packed blocks, of weights and of what dW reads.
+    buffers: [[usize; 2]; 2],
+    seats: (usize, usize),
+    /// Where a layer's panels start in [`PackedParams`](super::PackedParams): Wᵀ and W.
+    panels: Vec<[usize; 2]>,
+    panels_len: usize,
 }
 
-impl<T: Scalar> Layered<'_, T> {
-    fn weights(&self, l: usize) -> (Operand<T>, *const T) {
-        let spec = &self.net.mlp.layers()[l];
-        let at = &self.net.params[self.net.offset(l)..];
-        let w = Operand { ptr: at.as_ptr(), rs: spec.inputs as isize, cs: 1 };
-        (w, at[spec.inputs * spec.outputs..].as_ptr())
+impl Layered {
+    pub(crate) fn new<T: Scalar>(setup: &Setup<T>, at: &mut Regions) -> Self {
+        let (mlp, batch, ops) = (&setup.mlp, setup.max_batch, &setup.ops);
+        let layers = mlp.layers();
+        let cuts: Vec<_> = layers.iter().map(|l| Cuts::new(ops, batch, (l.inputs, l.outputs))).collect();
+        let store = Store::new(mlp, false);
+        let base = at.take::<T>(store.len::<T>(batch));
+        let dy = at.take::<T>(batch.saturating_mul(padded(mlp.outputs())));
+        let width = batch.saturating_mul(padded(mlp.max_width()));
+        let delta = [at.take::<T>(width), at.take::<T>(width)];
+        let native = ops.foreign().is_none();
+        let largest =
+            |of: &dyn Fn(&Cuts) -> usize| if native { cuts.iter().map(of).max().unwrap_or(0) } else { 0 };
+        let weights = largest(&|c| c.forward.packed_len().max(c.input.packed_len()));
+        let other = largest(&|c| c.weights.packed_len());
+        let buffers = [weights, other].map(|len| [at.take::<T>(len), at.take::<T>(len)]);
+        let seat = layers.iter().map(|l| {
+            let (n, k) = (l.outputs, l.inputs);
+            ops.seat_len(batch, k).max(ops.seat_len(batch, n)).max(ops.seat_len(n, batch))
+        });
+        let seats = at.take_many::<T>(setup.engine().threads, seat.max().unwrap_or(0));
+        let mut inside = Regions::default();
+        let panels = layers.iter().map(|l| {
+            let whole = |n: usize, k: usize| if native { k.saturating_mul(padded(n)) } else { 0 };
+            [inside.take::<T>(whole(l.outputs, l.inputs)), inside.take::<T>(whole(l.inputs, l.outputs))]
+        });
+        let panels = panels.collect();
+        let panels_len = inside.len("panels").unwrap_or(usize::MAX);
+        let script = Script::new(layers.len());
+        Self { script, cuts, store, base, dy, delta, buffers, seats, panels, panels_len }
     }
 
-    /// Forward through all layers; A_L into the block.
-    ///
-    /// # Safety
-    /// The block and the scratch are writable over the batch; nothing else accesses them.
-    pub(crate) unsafe fn forward(&self, x: MatRef<'_, T>, save: bool) {
-        let mut input = operand(x);
-        for (l, spec) in self.net.mlp.layers().iter().enumerate() {
-            let sizes = (x.nrows(), spec.outputs, spec.inputs);
-            let (w, bias) = self.weights(l);
-            let a = self.block.a(l);
-            let act = spec.activation;
-            let state = if save { self.block.state(self.net.mlp, l) } else { crate::dense::State::NONE };
-            // SAFETY: the caller's promise; each layer writes its own part of the block.
-            unsafe { self.ops.forward(sizes, input, w, bias, a, state, act, self.scratch) }
-            input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
+    /// A_l and the saved state of a call.
+    fn acts<'a, T: Scalar>(&'a self, call: &Call<'_, T>) -> Block<'a, T> {
+        let base = call.kept.map_or(call.memory.add(self.base), |k| k.0);
+        Block { base, store: &self.store, rows: call.batch(), row: 0 }
+    }
+
+    /// δ of layer index `l`.
+    fn delta<T: Scalar>(&self, call: &Call<'_, T>, l: usize) -> (*mut T, usize) {
+        let (layers, ld) = (call.setup.mlp.layers(), padded(call.setup.mlp.layers()[l].outputs));
+        if l + 1 == layers.len() {
+            return (call.memory.add(self.dy), ld);
+        }
+        (call.memory.add(self.delta[l % 2]), ld)
+    }
+
+    /// Where dX goes, if the caller's matrix cannot take it.
+    fn spare<T: Scalar>(&self, call: &Call<'_, T>) -> (*mut T, usize) {
+        // Layer index 0 is the last to be pulled back: the other cotangent is free.
+        (call.memory.add(self.delta[1]), padded(call.setup.mlp.inputs()))
+    }
+
+    /// Where A_L goes: to the caller, unless something else reads it.
+    fn output<T: Scalar>(&self, call: &Call<'_, T>) -> (*mut T, usize) {
+        let last = call.setup.mlp.layers().len() - 1;
+        let saved = call.setup.mlp.layers()[last].activation.saved();
+        let wanted = saved == Saved::Output && self.saves(call);
+        let direct = call.y.filter(|_| !wanted).and_then(|y| y.direct());
+        direct.unwrap_or(self.acts(call).a(last))
+    }
+
+    /// Whether the forward pass saves state.
+    fn saves<T: Scalar>(&self, call: &Call<'_, T>) -> bool {
+        call.kept.is_some() || call.backward.is_some()
+    }
+
+    /// A product of the call.
+    fn op<T: Scalar>(&self, call: &Call<'_, T>, l: usize, kind: Kind) -> Op<T> {
+        let (mlp, batch, acts) = (&call.setup.mlp, call.batch(), self.acts(call));
+        let spec = &mlp.layers()[l];
+        let (inputs, outputs) = (spec.inputs, spec.outputs);
+        let rows = |(ptr, ld): (*mut T, usize)| Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 };
+        let below = if l > 0 { rows(acts.a(l - 1)) } else { operand(call.x) };
+        let w = rows((call.params.w(l), inputs));
+        let delta = || rows(self.delta(call, l));
+        match kind {
+            Kind::Forward => {
+                let last = l + 1 == mlp.layers().len();
+                let a = if last { self.output(call) } else { acts.a(l) };
+                let state = if self.saves(call) { acts.state(mlp, l) } else { State::NONE };
+                let bias = call.params.b(l).cast_const();
+                Op::forward((batch, outputs, inputs), below, w, bias, a, state, spec.activation)
+            }
+            Kind::WeightVjp => {
+                let dw = call.backward.as_ref().map_or(core::ptr::null_mut(), |b| b.grads.w(l));
+                let op = Op::weight_vjp((batch, outputs, inputs), delta(), below, (dw, inputs), false);
+                Op { padded: op.padded || l > 0, ..op }
+            }
+            Kind::InputVjp => {
+                let (act, state, out) = if l > 0 {
+                    (mlp.layers()[l - 1].activation, acts.state(mlp, l - 1), self.delta(call, l - 1))
+                } else {
+                    let dx = call.backward.as_ref().and_then(|b| b.dx);
+                    let out = dx.and_then(|dx| dx.direct()).unwrap_or(self.spare(call));
+                    (Activation::Identity, State::NONE, out)
+                };
+                Op::input_vjp((batch, inputs, outputs), delta(), w, state, act, out)
+            }
         }
     }
 
-    /// Backward through all layers: sets `grads`, from ∂L/∂A_L in the block's `dy`; writes dX if asked for.
+    /// A product's cut in a call.
+    fn cut<T: Scalar>(&self, call: &Call<'_, T>, op: &Op<T>, l: usize, kind: Kind) -> Cut {
+        let ops = &call.setup.ops;
+        let cut = match ops.foreign() {
+            None => self.cuts[l].get(kind).resized(op.m, op.k),
+            Some(_) => ops.cut(op.sizes(), kind == Kind::WeightVjp, ops.engine().threads),
+        };
+        ops.fit(cut, op)
+    }
+
+    /// The panels of a layer that came with the parameters.
+    fn panels<T: Scalar>(&self, call: &Call<'_, T>, l: usize, kind: Kind) -> Option<*mut T> {
+        let way = match kind {
+            Kind::Forward => 0,
+            Kind::InputVjp => 1,
+            Kind::WeightVjp => return None,
+        };
+        (call.setup.ops.foreign().is_none()).then(|| call.panels.map(|p| p.add(self.panels[l][way])))?
+    }
+
+    fn buffer<T: Scalar>(&self, call: &Call<'_, T>, part: Part) -> *mut T {
+        let of = usize::from(part.kind == Kind::WeightVjp);
+        call.memory.add(self.buffers[of][part.buffer])
+    }
+
+    /// Whether a call wants a product: without dX, the deltas end above the first layer.
+    fn wants<T: Scalar>(call: &Call<'_, T>, l: usize, kind: Kind) -> bool {
+        kind != Kind::InputVjp || l > 0 || call.backward.as_ref().is_some_and(|b| b.dx.is_some())
+    }
+
+    fn sums<T: Scalar>(&self, call: &Call<'_, T>, l: usize) -> Option<Sums<T>> {
+        let out = call.backward.as_ref()?.grads.b(l);
+        let (delta, ld) = self.delta(call, l);
+        Some(Sums { m: call.batch(), n: call.setup.mlp.layers()[l].outputs, delta: (delta, ld), out })
+    }
+
+    /// The jobs of a phase.
+    fn jobs<T: Scalar>(&self, call: &Call<'_, T>, phase: usize) -> Option<Jobs> {
+        let deep = Cuts::deep(&call.setup.ops, call.batch());
+        let call = (call.forward, call.backward.is_some());
+        self.script.jobs(call, phase, &|l, kind| self.cuts[l].blocks(kind, deep))
+    }
+
+    /// Items of a job.
+    fn job_items<T: Scalar>(&self, call: &Call<'_, T>, job: Job) -> usize {
+        let rows = call.batch().div_ceil(ROWS);
+        match job {
+            Job::Pack(Part { layer, kind, block, .. }) | Job::Multiply(Part { layer, kind, block, .. }) => {
+                let op = self.op(call, layer, kind);
+                let cut = self.cut(call, &op, layer, kind);
+                match (Self::wants(call, layer, kind) && cut.nth(block).is_some(), job) {
+                    (false, _) => 0,
+                    (true, Job::Pack(_)) if self.panels(call, layer, kind).is_some() => 0,
+                    (true, Job::Pack(_)) => cut.packs(),
+                    (true, _) => cut.items(),
+                }
+            }
+            Job::OutputDelta => rows,
+            Job::Sums(l) => self.sums(call, l).map_or(0, |s| s.items()),
+            Job::CopyY => {
+                let last = call.setup.mlp.layers().len() - 1;
+                let elsewhere = self.output(call).0 == self.acts(call).a(last).0;
+                if call.y.is_some() && elsewhere { rows } else { 0 }
+            }
+            Job::CopyX => match call.backward.as_ref().and_then(|b| b.dx) {
+                Some(dx) if dx.direct().is_none() => rows,
+                _ => 0,
+            },
+        }
+    }
+
+    /// Runs an item of a job.
     ///
     /// # Safety
-    /// As for [`forward`](Self::forward); `grads` is writable over the parameters, `dx` over the batch.
-    pub(crate) unsafe fn backward(
-        &self,
-        x: MatRef<'_, T>,
-        grads: *mut T,
-        dx: Option<(*mut T, isize, isize)>,
-    ) {
-        let rows = x.nrows();
-        let mlp = self.net.mlp;
-        let layers = mlp.layers();
-        let last = layers.len() - 1;
-        let db = |l: usize| {
-            let at = grads.wrapping_add(self.net.offset(l) + layers[l].inputs * layers[l].outputs);
-            // SAFETY: b_l's gradient has as many elements as layer l has outputs.
-            unsafe { core::slice::from_raw_parts_mut(at, layers[l].outputs) }.fill(T::ZERO);
-            at
-        };
-        // SAFETY: the caller's promise; the cotangents have room for the widest layer.
+    /// As for [`Path::run`].
+    unsafe fn job<T: Scalar>(&self, call: &Call<'_, T>, seat: usize, job: Job, item: usize) {
+        let ops = &call.setup.ops;
+        let (row, rows) = (item * ROWS, ROWS.min(call.batch().saturating_sub(item * ROWS)));
+        // SAFETY: the caller's promise; items have disjoint blocks, columns or rows, and a seat its scratch.
         unsafe {
-            let (mut delta, mut ld) = self.block.dy(layers[last].outputs);
-            let act = layers[last].activation;
-            let state = self.block.state(mlp, last);
-            self.ops.delta_sums((rows, layers[last].outputs), (delta, ld), state, act, db(last));
-            for l in (0..layers.len()).rev() {
-                let (inputs, outputs) = (layers[l].inputs, layers[l].outputs);
-                let d = Operand { ptr: delta.cast_const(), rs: ld as isize, cs: 1 };
-                let a = if l > 0 {
-                    let (ptr, ld) = self.block.a(l - 1);
-                    Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 }
-                } else {
-                    operand(x)
-                };
-                let dw = (grads.wrapping_add(self.net.offset(l)), inputs);
-                self.ops.weight_vjp((rows, outputs, inputs), d, a, dw, false, self.scratch);
-                let sizes = (rows, inputs, outputs);
-                let (w, _) = self.weights(l);
-                if l > 0 {
-                    let act = layers[l - 1].activation;
-                    let state = self.block.state(mlp, l - 1);
-                    delta = self.delta[l % 2];
-                    ld = self.block.g(l - 1).1;
-                    self.ops.input_vjp(sizes, d, w, state, act, (delta, ld), db(l - 1), self.scratch);
-                } else if let Some((ptr, rs, cs)) = dx {
-                    let spare = self.delta[0];
-                    let direct = cs == 1 && rs >= 0;
-                    let (out, ldo) = if direct { (ptr, rs as usize) } else { (spare, inputs) };
-                    let none = crate::dense::State::NONE;
-                    let linear = crate::Activation::Identity;
-                    let sums = core::ptr::null_mut();
-                    self.ops.input_vjp(sizes, d, w, none, linear, (out, ldo), sums, self.scratch);
-                    if !direct {
-                        let from = Operand { ptr: out.cast_const(), rs: ldo as isize, cs: 1 };
-                        super::fused::copy_rows((rows, inputs), from, (ptr, rs, cs));
+            match job {
+                Job::Pack(part) | Job::Multiply(part) => {
+                    let Part { layer, kind, block, .. } = part;
+                    let op = self.op(call, layer, kind);
+                    let cut = self.cut(call, &op, layer, kind);
+                    let Some(at) = cut.nth(block) else { return };
+                    if let Job::Pack(_) = job {
+                        let share = Share { index: item, count: cut.packs() };
+                        return ops.pack(&op, at, share, self.buffer(call, part));
+                    }
+                    let panels = self.panels(call, layer, kind).map(|p| p.wrapping_add(cut.offset(at)));
+                    let own =
+                        || if cut.packs() > 0 { self.buffer(call, part) } else { core::ptr::null_mut() };
+                    let b = panels.unwrap_or_else(own).cast_const();
+                    let scratch = call.memory.add(self.seats.0 + seat * self.seats.1);
+                    call.failed.note(ops.multiply(&op, &cut, (at, item), b, scratch));
+                }
+                Job::OutputDelta => self.output_delta(call, row, rows),
+                Job::Sums(l) => {
+                    if let Some(sums) = self.sums(call, l) {
+                        sums.run(ops.engine(), item);
+                    }
+                }
+                Job::CopyY => {
+                    let (from, ld) = self.output(call);
+                    let from = Operand { ptr: from.cast_const(), rs: ld as isize, cs: 1 };
+                    if let Some(y) = call.y {
+                        copy_rows((rows, call.setup.mlp.outputs()), from.at(row, 0), y.row(row));
+                    }
+                }
+                Job::CopyX => {
+                    let (from, ld) = self.spare(call);
+                    let from = Operand { ptr: from.cast_const(), rs: ld as isize, cs: 1 };
+                    if let Some(dx) = call.backward.as_ref().and_then(|b| b.dx) {
+                        copy_rows((rows, call.setup.mlp.inputs()), from.at(row, 0), dx.row(row));
                     }
                 }
             }
+        }
+    }
+
+    /// δ_L of some rows, from the cotangent.
+    ///
+    /// # Safety
+    /// As for [`Path::run`]; the rows are the item's.
+    unsafe fn output_delta<T: Scalar>(&self, call: &Call<'_, T>, row: usize, rows: usize) {
+        let Some(back) = &call.backward else { return };
+        let (mlp, last) = (&call.setup.mlp, call.setup.mlp.layers().len() - 1);
+        let (n, (dy, ld)) = (mlp.outputs(), self.delta(call, last));
+        let (ptr, acts) = (dy.wrapping_add(row * ld), Block { row, ..self.acts(call) });
+        // SAFETY: the caller's promise.
+        unsafe {
+            match back.cotangent {
+                Cotangent::Given(dy) => {
+                    copy_rows((rows, n), operand(slice(dy, row, row + rows)), (ptr, ld as isize, 1));
+                }
+                Cotangent::Loss(..) => {
+                    let (a, lda) = acts.a(last);
+                    let y = MatRef::from_raw_parts(a.cast_const(), rows, n, lda as isize, 1);
+                    let delta = MatMut::from_raw_parts(ptr, rows, n, ld as isize, 1);
+                    call.row_losses(&back.cotangent, row, y, delta);
+                }
+            }
+            let act = mlp.layers()[last].activation;
+            let (d, kept) = (Rows { ptr, ld, rows, cols: n }, acts.state(mlp, last).kept(act));
+            call.setup.engine().run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
+        }
+    }
+}
+
+impl<T: Scalar> Path<T> for Layered {
+    fn kind(&self) -> PathKind {
+        PathKind::Layered
+    }
+
+    fn explain(&self, setup: &Setup<T>) -> String {
+        match setup.ops.foreign() {
+            Some(name) => format!("the backend {name} multiplies layer by layer"),
+            None => format!(
+                "{} parameters are more than {}, so each layer is one blocked product over the whole batch",
+                setup.mlp.param_len(),
+                super::fused::FUSED_PARAMS,
+            ),
+        }
+    }
+
+    fn kept_len(&self, batch: usize) -> usize {
+        self.store.len::<T>(batch)
+    }
+
+    fn panels_len(&self) -> usize {
+        self.panels_len
+    }
+
+    fn panel_items(&self, setup: &Setup<T>) -> usize {
+        if setup.ops.foreign().is_some() { 0 } else { 2 * setup.mlp.layers().len() }
+    }
+
+    unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {
+        let (l, kind) = (item / 2, if item.is_multiple_of(2) { Kind::Forward } else { Kind::InputVjp });
+        let (spec, cut) = (&setup.mlp.layers()[l], self.cuts[l].get(kind));
+        let w = Operand { ptr: params.w(l).cast_const(), rs: spec.inputs as isize, cs: 1 };
+        let null = (core::ptr::null_mut(), 0);
+        let sizes = |n, k| (0, n, k);
+        let op = match kind {
+            Kind::Forward => {
+                let (bias, act) = (core::ptr::null(), Activation::Identity);
+                Op::forward(sizes(spec.outputs, spec.inputs), w, w, bias, null, State::NONE, act)
+            }
+            _ => {
+                Op::input_vjp(sizes(spec.inputs, spec.outputs), w, w, State::NONE, Activation::Identity, null)
+            }
+        };
+        let (wide, deep) = cut.blocks();
+        for block in 0..wide * deep {
+            if let Some(at) = cut.nth(block) {
+                let to = to.wrapping_add(self.panels[l][item % 2] + cut.offset(at));
+                // SAFETY: the caller's promise; W is valid over its shape.
+                unsafe { setup.ops.pack(&op, at, Share::ALL, to) }
+            }
+        }
+    }
+
+    fn touched(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> f64 {
+        let packed = if goal == Goal::Both { 2.0 } else { 1.0 } * setup.mlp.param_len() as f64;
+        let rows: usize = setup.mlp.layers().iter().map(|l| l.inputs + l.outputs).sum();
+        packed + batch as f64 * rows as f64
+    }
+
+    fn breadth(&self, _: &Setup<T>, _: usize, _: Goal) -> usize {
+        usize::MAX
+    }
+
+    fn phases(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> usize {
+        let (forward, backward) = (goal != Goal::Backward, goal != Goal::Forward);
+        let deep = Cuts::deep(&setup.ops, batch);
+        self.script.phases(forward, backward, &|l, kind| self.cuts[l].blocks(kind, deep))
+    }
+
+    fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
+        let jobs = self.jobs(call, phase)?;
+        Some(jobs.into_iter().flatten().map(|job| self.job_items(call, job)).sum())
+    }
+
+    unsafe fn run(&self, call: &Call<'_, T>, seat: usize, phase: usize, mut item: usize) {
+        for job in self.jobs(call, phase).into_iter().flatten().flatten() {
+            let items = self.job_items(call, job);
+            if item < items {
+                // SAFETY: the caller's promise.
+                return unsafe { self.job(call, seat, job, item) };
+            }
+            item -= items;
         }
     }
 }

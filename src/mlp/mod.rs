@@ -1,14 +1,33 @@
 //! Networks of dense layers: specification, plan, workspace, and the passes.
 
+mod call;
 mod calls;
+mod ends;
+mod fold;
 mod fused;
+mod fused_tile;
+mod kept;
 mod layered;
 mod layout;
 mod narrow;
+mod narrow_store;
+mod packed;
+mod packing;
+mod params;
+mod pass;
+mod path;
 mod plan;
+mod run;
+mod script;
+mod setup;
+mod slots;
 mod spec;
 mod workspace;
 
-pub use plan::{Keep, Plan, PlanOptions};
+pub use kept::Kept;
+pub use packed::PackedParams;
+pub use params::{GradsMut, LayerGrads, LayerParams, ParamsRef};
+pub use path::PathKind;
+pub use plan::{Plan, PlanOptions};
 pub use spec::{LayerSpec, Mlp, MlpBuilder};
 pub use workspace::Workspace;

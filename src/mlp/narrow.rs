@@ -1,44 +1,55 @@
-//! The narrow path: the fused pass with samples in the lanes, for networks whose widths would not fill them.
+//! The narrow path: the fused one with samples in the lanes, for networks whose widths would not fill them.
 
 use super::{
-    calls::{Cotangent, Out, checked, slice, slots_of},
-    fused::copy_rows,
-    plan::{NarrowPlan, Plan},
-    spec::Mlp,
+    call::{Call, Goal},
+    ends::{Cotangent, RowsAt, copy_rows, slice},
+    fold::{fold_items, fold_slots, slot},
+    narrow_store::{NarrowStore, Tile},
+    params::Places,
+    pass::{self, Layers},
+    path::{Path, PathKind},
+    setup::Setup,
+    slots::{Slots, Span},
+    spec::{LayerSpec, Mlp},
 };
 use crate::{
     MatMut, MatRef, Scalar,
-    dense::State,
+    engine::Engine,
     gemm::operand,
-    memory::Regions,
-    parallel::{Shared, for_each_item, tasks_for},
+    memory::{Regions, line},
+    product::State,
+    shared::Shared,
 };
+use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{
-    act::{Activation, BackwardRows, Rows, Saved},
-    chain::CHAIN,
+    act::{BackwardRows, Rows, Saved},
+    cache,
     gemm::{
+        dense::{Derivative, FoldSlots, TileDerivative},
+        epilogue::Save,
         narrow::{Features, FoldLanes, LANES, NarrowForward, NarrowInputVjp, NarrowWeightVjp, clear_tail},
         pack::{CopyRows, Operand},
         shape::padded,
+        tile::CHAIN,
     },
 };
 
-/// Narrow networks have at most this many parameters: each has sixteen partial sums in a task's cache.
+/// Narrow networks have at most this many parameters: each has sixteen partial sums in a seat's cache.
 const NARROW_PARAMS: usize = 1 << 12;
 /// Rows of a slot at least: the fold of the virtual lanes is then a few per cent of the slot's work.
 const SLOT_ROWS: usize = 512;
 /// Slots at most.
 const MAX_SLOTS: usize = 64;
 /// Rows of a tile at most.
-pub(crate) const MAX_TILE_ROWS: usize = 512;
-/// Rows of a slot that make one chain in each virtual lane.
-pub(crate) const CHAIN_ROWS: usize = LANES * CHAIN;
+const MAX_TILE_ROWS: usize = 512;
+/// Rows whose sums are one chain in each virtual lane.
+const RUN: usize = CHAIN * LANES;
 
 /// Whether samples in the lanes pay: the network is small, and features in the lanes would make more than 15 %
 /// multiply-adds on padding. A property of the network alone.
 pub(crate) fn pays<T: Scalar>(mlp: &Mlp<T>) -> bool {
     let count = |width: &dyn Fn(usize) -> usize| -> usize {
-        let layer = |(l, s): (usize, &super::LayerSpec<T>)| {
+        let layer = |(l, s): (usize, &LayerSpec<T>)| {
             let backward = if l == 0 { 1 } else { 2 };
             s.inputs * width(s.outputs) + backward * s.outputs * width(s.inputs)
         };
@@ -47,149 +58,246 @@ pub(crate) fn pays<T: Scalar>(mlp: &Mlp<T>) -> bool {
     mlp.param_len() <= NARROW_PARAMS && count(&padded) as f64 > 1.15 * count(&|n| n) as f64
 }
 
-/// The partial gradients of a batch: how many, and the rows of each. By shape alone; near a power of two, so that
-/// two, four and eight threads have about equal shares.
-pub(crate) fn slots(batch: usize) -> (usize, usize) {
-    let count = max_slots(batch);
-    let rows = batch.div_ceil(count).next_multiple_of(64);
-    (batch.div_ceil(rows.max(1)), rows)
+/// The partial gradients of a batch: near a power of two, so that two, four and eight members have about equal shares.
+fn slots(batch: usize) -> Slots {
+    Slots::new(batch, max_slots(batch), 64, RUN)
 }
 
 /// Slots that no batch of at most `batch` rows exceeds.
-pub(crate) fn max_slots(batch: usize) -> usize {
+fn max_slots(batch: usize) -> usize {
     let most = (batch / SLOT_ROWS).clamp(1, MAX_SLOTS);
     1 << most.ilog2()
 }
 
-/// Tiles that no batch of at most `batch` rows exceeds.
-pub(crate) fn max_tiles(batch: usize, tile_rows: usize) -> usize {
-    // A slot's rows and a tile's are multiples of 64, so m slots have at most (m·rows + m·(tile − 64)) / tile
-    // tiles, and m·rows is less than the batch and 64·m.
-    (max_slots(batch) - 1).saturating_add(batch.div_ceil(tile_rows).max(1))
+/// What the narrow path has planned.
+#[derive(Debug)]
+pub(crate) struct Narrow {
+    tile_rows: usize,
+    tile: NarrowStore,
+    kept: NarrowStore,
+    /// Where Wᵀ of every layer lies, from the panels' base.
+    transposed: Vec<usize>,
+    panels: usize,
+    panels_len: usize,
+    /// A seat's tile; from its start the sums in virtual lanes, and the gradient of a run that is not its slot's first.
+    arenas: (usize, usize),
+    sums: usize,
+    run_sums: Option<usize>,
+    slots: (usize, usize),
 }
 
-/// Where one layer's state lies in a tile, in rows of its leading dimension.
-#[derive(Debug, Clone, Copy)]
-struct LayerStore {
-    a: usize,
-    g: usize,
-    mask: usize,
-}
-
-/// Where the state of a tile lies, feature-major: one leading dimension for all.
-#[derive(Debug, Clone)]
-pub(crate) struct NarrowStore {
-    layers: alloc::vec::Vec<LayerStore>,
-    x: usize,
-    dy: usize,
-    /// A_L and ∂L/∂A_L, row-major, as losses take them.
-    y: [usize; 2],
-    ld: usize,
-    pub(crate) len: usize,
-}
-
-impl NarrowStore {
-    pub(crate) fn new<T: Scalar>(mlp: &Mlp<T>, tile_rows: usize) -> Self {
-        let mut end = 0;
-        let mut take = |features: usize| {
-            end += features;
-            end - features
-        };
-        let layers = mlp
-            .layers()
-            .iter()
-            .map(|l| LayerStore {
-                a: take(l.outputs),
-                g: take(l.outputs),
-                mask: take(match l.activation.saved() {
-                    Saved::Mask => l.outputs.div_ceil(8 * size_of::<T>()),
-                    _ => 0,
-                }),
-            })
-            .collect();
-        let (x, dy) = (take(mlp.inputs()), take(mlp.outputs()));
-        let y = [take(mlp.outputs()), take(mlp.outputs())];
-        // Off a power of two, or the features of a sample would fall into few sets of the caches.
-        let ld = tile_rows.next_multiple_of(64) + 16;
-        Self { layers, x, dy, y, ld, len: end * ld }
+impl Narrow {
+    pub(crate) fn new<T: Scalar>(setup: &Setup<T>, at: &mut Regions) -> Self {
+        let (mlp, batch, params) = (&setup.mlp, setup.max_batch, setup.mlp.param_len());
+        let (tile, kept) = (NarrowStore::tile(mlp), NarrowStore::kept(mlp));
+        // A tile's state takes a quarter of L2, the sums about as much; how tall it is leaves no trace in the bits.
+        let fit = cache::detect().l2 / 4 / NarrowStore::row_bytes(mlp).max(1);
+        let rows = (fit / 64 * 64).clamp(64, MAX_TILE_ROWS);
+        let tile_rows = rows.min(batch.clamp(1, rows).next_multiple_of(64));
+        let mut inside = Regions::default();
+        let transposed = mlp.layers().iter().map(|l| inside.take::<T>(l.inputs * l.outputs)).collect();
+        let panels_len = inside.len("panels").unwrap_or(usize::MAX);
+        let panels = at.take::<T>(panels_len);
+        let mut arena = Regions::default();
+        arena.take::<T>(tile.features * Tile::<T>::arena_ld(tile_rows));
+        let sums = arena.take::<T>(LANES * params);
+        let run_sums = (slots(batch).rows > RUN).then(|| arena.take::<T>(params));
+        let len = arena.len("an arena").unwrap_or(usize::MAX);
+        debug_assert!(len.is_multiple_of(line::<T>()) || len == usize::MAX);
+        let arenas = at.take_many::<T>(setup.engine().threads, len);
+        let slots = at.take_many::<T>(max_slots(batch) - 1, params);
+        Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, slots }
     }
 
-    /// Bytes of state a row.
-    pub(crate) fn row_bytes<T: Scalar>(mlp: &Mlp<T>) -> usize {
-        let widths: usize = mlp.layers().iter().map(|l| 2 * l.outputs).sum();
-        (widths + mlp.inputs()) * size_of::<T>()
+    fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
+        let panels = call.panels.map_or(call.memory.add(self.panels), |p| p.0);
+        let (mlp, engine) = (&call.setup.mlp, call.setup.engine());
+        Net { mlp, engine, params: call.params, transposed: &self.transposed, panels: Shared(panels) }
+    }
+
+    /// A seat's tile, and the start of its arena.
+    fn arena<'a, T: Scalar>(&'a self, call: &Call<'_, T>, seat: usize) -> Tile<'a, T> {
+        let base = call.memory.add(self.arenas.0 + seat * self.arenas.1);
+        Tile { base, store: &self.tile, ld: Tile::<T>::arena_ld(self.tile_rows) }
+    }
+
+    /// Where the state of a tile of the batch is kept, if it is.
+    fn kept<'a, T: Scalar>(&'a self, call: &Call<'_, T>, t: Span) -> Option<Tile<'a, T>> {
+        let base = call.kept?.add(self.kept.features * t.start);
+        Some(Tile { base, store: &self.kept, ld: (t.end - t.start).next_multiple_of(LANES) })
+    }
+
+    /// Slot `s` of the batch: all of its tiles.
+    ///
+    /// # Safety
+    /// As for [`Path::run`].
+    unsafe fn slot<T: Scalar>(&self, call: &Call<'_, T>, seat: usize, s: usize) {
+        let (net, work, batch) = (self.net(call), self.arena(call, seat), call.batch());
+        let sums = work.base.wrapping_add(self.sums);
+        for t in slots(batch).tiles(s, batch, self.tile_rows) {
+            let kept = self.kept(call, t);
+            let (y, back) = (call.y.map(|y| y.row(t.start)), call.backward.as_ref());
+            let dx = back.and_then(|b| b.dx).map(|d| d.row(t.start));
+            let acts = kept.unwrap_or(work);
+            let (shared, save) = (kept.is_none(), kept.is_some() || back.is_some());
+            let (samples, input) = (t.end - t.start, acts.x());
+            let delta = work.features(work.store.dy);
+            let mut pass =
+                Through { net, acts, work, shared, samples, input, save, sums, fresh: t.starts, dx, delta };
+            let layers = net.mlp.layers().len();
+            // SAFETY: a seat's own arena, an item's own slot; rows of Y, dX and losses that are this tile's alone; kept
+            // state is this tile's to write, or only read.
+            unsafe {
+                if call.forward {
+                    net.load(slice(call.x, t.start, t.end), input);
+                    pass::forward(layers, &mut pass);
+                    if let Some(y) = y {
+                        net.store(pass.input, (samples, net.mlp.outputs()), y);
+                    }
+                }
+                let Some(back) = back else { continue };
+                pass.seed(call, &back.cotangent, t.start, t.end);
+                pass::backward(layers, dx.is_some(), &mut pass);
+                if t.ends {
+                    let own = slot(call, back.grads, self.slots, s);
+                    self.fold_lanes(&net, (work.base, sums), own, t.first);
+                }
+            }
+        }
+    }
+
+    /// Adds the virtual lanes of a run into the slot's gradient, or sets it to them if the run is the first.
+    ///
+    /// # Safety
+    /// The arena is the seat's, the slot the item's.
+    unsafe fn fold_lanes<T: Scalar>(
+        &self,
+        net: &Net<'_, T>,
+        (arena, lanes): (*mut T, *mut T),
+        own: Places<'_, T>,
+        first: bool,
+    ) {
+        let rest = self.run_sums.map(|at| arena.wrapping_add(at)).filter(|_| !first);
+        for (from, at, count) in own.pieces(0, net.mlp.param_len()) {
+            let lanes = lanes.wrapping_add(from * LANES).cast_const();
+            let out = rest.map_or(at, |rest| rest.wrapping_add(from));
+            // SAFETY: the caller's promise; lanes, sums and slot are as long as the parameters.
+            unsafe {
+                net.engine.run_raw(FoldLanes { lanes, out, count });
+                if rest.is_some() {
+                    net.engine.run_raw(FoldSlots { first: at, rest: out, stride: 0, count: 2, len: count });
+                }
+            }
+        }
     }
 }
 
-/// Where Wᵀ of every layer lies.
-pub(crate) fn transposed<T: Scalar>(mlp: &Mlp<T>, at: &mut Regions) -> alloc::vec::Vec<usize> {
-    mlp.layers().iter().map(|l| at.take::<T>(l.inputs * l.outputs)).collect()
-}
-
-/// A tile's memory.
-#[derive(Clone, Copy)]
-struct Tile<'a, T> {
-    base: *mut T,
-    store: &'a NarrowStore,
-}
-
-impl<T: Scalar> Tile<'_, T> {
-    fn features(self, row: usize) -> Features<T> {
-        let ld = self.store.ld;
-        Features { ptr: self.base.wrapping_add(row * ld), ld }
+impl<T: Scalar> Path<T> for Narrow {
+    fn kind(&self) -> PathKind {
+        PathKind::Narrow
     }
 
-    fn a(self, l: usize) -> Features<T> {
-        self.features(self.store.layers[l].a)
+    fn explain(&self, setup: &Setup<T>) -> String {
+        format!(
+            "{} parameters in widths that would leave lanes empty, so samples lie in the lanes and tiles of {} rows go \
+             forward and backward through all layers in cache, into {} partial gradients",
+            setup.mlp.param_len(),
+            self.tile_rows,
+            slots(setup.max_batch).count,
+        )
     }
 
-    /// What layer index `l` saves: in memory laid out as a layer of `samples` outputs with features as rows.
-    fn state(self, act: Activation<T>, l: usize) -> State<T> {
-        let s = self.store.layers[l];
-        let values = self.features(if act.saved() == Saved::Output { s.a } else { s.g });
-        let mask = match act.saved() {
-            Saved::Mask => self.features(s.mask).ptr.cast(),
-            _ => core::ptr::null_mut(),
-        };
-        State { values: values.ptr, ld: values.ld, mask, mask_ld: self.store.ld / 8 }
+    fn kept_len(&self, batch: usize) -> usize {
+        batch.checked_next_multiple_of(LANES).unwrap_or(usize::MAX).saturating_mul(self.kept.features)
+    }
+
+    fn panels_len(&self) -> usize {
+        self.panels_len
+    }
+
+    fn panel_items(&self, setup: &Setup<T>) -> usize {
+        setup.mlp.layers().len()
+    }
+
+    unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {
+        let (mlp, engine) = (&setup.mlp, setup.engine());
+        let net = Net { mlp, engine, params, transposed: &self.transposed, panels: Shared(to) };
+        // SAFETY: the caller's promise.
+        unsafe { net.transpose(item) }
+    }
+
+    fn touched(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> f64 {
+        let params = setup.mlp.param_len();
+        let folded = if goal == Goal::Forward { 0 } else { slots(batch).count * (1 + LANES) };
+        params as f64 * (1 + folded) as f64
+    }
+
+    fn breadth(&self, _: &Setup<T>, batch: usize, _: Goal) -> usize {
+        slots(batch).count
+    }
+
+    fn phases(&self, _: &Setup<T>, _: usize, _: Goal) -> usize {
+        3
+    }
+
+    fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
+        let slots = slots(call.batch()).count;
+        match (phase, &call.backward) {
+            (0, Some(_)) if call.panels.is_none() => Some(call.setup.mlp.layers().len()),
+            (0, _) => Some(0),
+            (1, _) => Some(slots),
+            (2, Some(_)) => Some(fold_items(call, slots)),
+            _ => None,
+        }
+    }
+
+    unsafe fn run(&self, call: &Call<'_, T>, seat: usize, phase: usize, item: usize) {
+        // SAFETY: the caller's promise; items have disjoint Wᵀ, slots, and parts of the fold.
+        unsafe {
+            match (phase, &call.backward) {
+                // Without dX, the deltas end above the first layer.
+                (0, Some(back)) if item > 0 || back.dx.is_some() => self.net(call).transpose(item),
+                (1, _) => self.slot(call, seat, item),
+                (2, Some(back)) => {
+                    fold_slots(call, back.grads, self.slots, slots(call.batch()).count, item);
+                }
+                _ => {}
+            }
+        }
     }
 }
 
 /// The network and its parameters: what every tile reads.
 #[derive(Clone, Copy)]
 struct Net<'a, T: Scalar> {
-    plan: &'a Plan<T>,
-    narrow: &'a NarrowPlan,
-    params: &'a [T],
-    memory: Shared<T>,
+    mlp: &'a Mlp<T>,
+    engine: &'a Engine,
+    params: Places<'a, T>,
+    transposed: &'a [usize],
+    /// Wᵀ of every layer: only read once it is there.
+    panels: Shared<T>,
 }
 
-impl<'a, T: Scalar> Net<'a, T> {
-    fn mlp(&self) -> &'a Mlp<T> {
-        &self.plan.mlp
-    }
-
+impl<T: Scalar> Net<'_, T> {
     fn weights(&self, l: usize) -> Operand<T> {
-        let spec = &self.mlp().layers()[l];
-        Operand { ptr: self.params[self.mlp().layer_offset(l)..].as_ptr(), rs: spec.inputs as isize, cs: 1 }
+        let rs = self.mlp.layers()[l].inputs as isize;
+        Operand { ptr: self.params.w(l).cast_const(), rs, cs: 1 }
     }
 
     fn transposed(&self, l: usize) -> Operand<T> {
-        let rs = self.mlp().layers()[l].outputs as isize;
-        Operand { ptr: self.memory.add(self.narrow.transposed[l]).cast_const(), rs, cs: 1 }
+        let rs = self.mlp.layers()[l].outputs as isize;
+        Operand { ptr: self.panels.add(self.transposed[l]).cast_const(), rs, cs: 1 }
     }
 
-    /// A task's tile, and its sums in virtual lanes.
-    fn arena(&self, task: usize) -> (Tile<'a, T>, *mut T) {
-        let (at, stride) = self.narrow.arenas;
-        let base = self.memory.add(at + task * stride);
-        (Tile { base, store: &self.narrow.store }, base.wrapping_add(self.narrow.sums))
-    }
-
-    /// Tile `i` of the batch, where state is kept.
-    fn kept(&self, i: usize) -> Option<Tile<'a, T>> {
-        let (at, stride) = self.narrow.kept?;
-        Some(Tile { base: self.memory.add(at + i * stride), store: &self.narrow.store })
+    /// Wᵀ of a layer.
+    ///
+    /// # Safety
+    /// The parameters are valid, the panels writable; nothing else accesses this one.
+    unsafe fn transpose(&self, l: usize) {
+        let spec = &self.mlp.layers()[l];
+        let (m, k, dst) = (spec.inputs, spec.outputs, self.panels.add(self.transposed[l]));
+        // SAFETY: W is valid over its shape, and there is room for Wᵀ.
+        unsafe { self.engine.run_raw(CopyRows { a: self.weights(l).t(), m, k, dst, ld: k }) }
     }
 
     /// Rows of a matrix into a tile's features.
@@ -201,7 +309,7 @@ impl<'a, T: Scalar> Net<'a, T> {
         // SAFETY: the caller's promise.
         unsafe {
             let copy = CopyRows { a: operand(x).t(), m: cols, k: rows, dst: to.ptr, ld: to.ld };
-            self.plan.engine.run_raw(copy);
+            self.engine.run_raw(copy);
             clear_tail(to, cols, rows);
         }
     }
@@ -210,241 +318,124 @@ impl<'a, T: Scalar> Net<'a, T> {
     ///
     /// # Safety
     /// The features are readable and `to` is writable over rows × cols.
-    unsafe fn store(&self, from: Features<T>, (rows, cols): (usize, usize), to: (*mut T, isize, isize)) {
+    unsafe fn store(&self, from: Features<T>, (rows, cols): (usize, usize), to: RowsAt<T>) {
         let a = Operand { ptr: from.ptr.cast_const(), rs: 1, cs: from.ld as isize };
         // SAFETY: the caller's promise.
         unsafe {
             match to {
                 (dst, rs, 1) if rs >= 0 => {
-                    self.plan.engine.run_raw(CopyRows { a, m: rows, k: cols, dst, ld: rs as usize });
+                    self.engine.run_raw(CopyRows { a, m: rows, k: cols, dst, ld: rs as usize });
                 }
                 _ => copy_rows((rows, cols), a, to),
             }
         }
     }
+}
 
-    /// Forward through all layers for the rows of `x`; A_L into `y` as well, if given.
+/// A tile on its way through the layers. Whoever makes one vouches: its tiles and `dx` are valid over the samples, `sums`
+/// over [`LANES`] times the parameters, nothing else accesses what it writes, and Wᵀ is there for a backward pass.
+struct Through<'a, T: Scalar> {
+    net: Net<'a, T>,
+    /// What the forward pass saves and the backward pass reads.
+    acts: Tile<'a, T>,
+    /// What takes δ.
+    work: Tile<'a, T>,
+    /// The two are one: δ_l takes the place of g'(Z_l), which is read for the last time as it is overwritten.
+    shared: bool,
+    samples: usize,
+    /// A_{l−1}.
+    input: Features<T>,
+    /// Whether state is saved.
+    save: bool,
+    /// dW and db in virtual lanes.
+    sums: *mut T,
+    /// They are set, not added to.
+    fresh: bool,
+    dx: Option<RowsAt<T>>,
+    /// δ_l.
+    delta: Features<T>,
+}
+
+impl<T: Scalar> Through<'_, T> {
+    /// Puts ∂L/∂A_L of rows `start..end` of the batch where the backward pass starts from.
     ///
     /// # Safety
-    /// The tile and `y` are writable over the rows, and nothing else accesses them.
-    unsafe fn forward(
-        &self,
-        tile: Tile<'_, T>,
-        x: MatRef<'_, T>,
-        save: bool,
-        y: Option<(*mut T, isize, isize)>,
-    ) {
-        let samples = x.nrows();
-        let mut input = tile.features(tile.store.x);
-        // SAFETY: the caller's promise; each layer has its own part of the tile.
-        unsafe {
-            self.load(x, input);
-            for (l, spec) in self.mlp().layers().iter().enumerate() {
-                let (k, m, act) = (spec.inputs, spec.outputs, spec.activation);
-                let (w, a) = (self.weights(l), tile.a(l));
-                let bias = w.ptr.wrapping_add(k * m);
-                let save = if save { tile.state(act, l) } else { State::NONE }.save(act);
-                self.plan.engine.run_raw(NarrowForward { m, k, samples, w, x: input, bias, a, save, act });
-                input = a;
-            }
-            if let Some(y) = y {
-                self.store(input, (samples, self.mlp().outputs()), y);
-            }
-        }
-    }
-
-    /// Puts ∂L/∂A_L of rows `start..end` where [`backward`](Self::backward) of the tile starts from.
-    ///
-    /// # Safety
-    /// The tile is valid over the rows, and for a loss its A_L has been computed; nothing else accesses either.
-    unsafe fn seed(&self, cotangent: Cotangent<'_, T>, tile: Tile<'_, T>, start: usize, end: usize) {
-        let (rows, n) = (end - start, self.mlp().outputs());
-        let dy = tile.features(tile.store.dy);
-        // SAFETY: the caller's promise; the row losses of start..end are this call's alone.
+    /// The tile is valid over the rows, and for a loss its A_L has been computed; the row losses are this call's alone.
+    unsafe fn seed(&self, call: &Call<'_, T>, cotangent: &Cotangent<'_, T>, start: usize, end: usize) {
+        let (net, rows, n) = (&self.net, end - start, self.net.mlp.outputs());
+        let dy = self.work.features(self.work.store.dy);
+        // SAFETY: the caller's promise.
         unsafe {
             match cotangent {
-                Cotangent::Given(m) => self.load(slice(m, start, end), dy),
-                Cotangent::Loss(loss, targets, scale) => {
-                    let [y, delta] = tile.store.y.map(|at| tile.features(at).ptr);
-                    self.store(tile.a(self.mlp().layers().len() - 1), (rows, n), (y, n as isize, 1));
+                Cotangent::Given(m) => net.load(slice(*m, start, end), dy),
+                Cotangent::Loss(..) => {
+                    let [y, delta] = self.work.store.y.map(|at| self.work.features(at).ptr);
+                    net.store(self.acts.a(net.mlp.layers().len() - 1), (rows, n), (y, n as isize, 1));
                     let y = MatRef::from_raw_parts(y.cast_const(), rows, n, n as isize, 1);
                     let to = MatMut::from_raw_parts(delta, rows, n, n as isize, 1);
-                    let losses = self.memory.add(self.plan.losses + start);
-                    let losses = core::slice::from_raw_parts_mut(losses, rows);
-                    let targets = targets.rows(start..end);
-                    let isa = self.plan.engine.isa;
-                    checked(targets.and_then(|t| loss.rows(isa, y, t, scale, to, losses)));
-                    let delta = MatRef::from_raw_parts(delta.cast_const(), rows, n, n as isize, 1);
-                    self.load(delta, dy);
+                    call.row_losses(cotangent, start, y, to);
+                    net.load(MatRef::from_raw_parts(delta.cast_const(), rows, n, n as isize, 1), dy);
                 }
             }
         }
     }
+}
 
-    /// Backward through all layers: adds dW and db of the tile to `sums` (or sets them, if `fresh`), in virtual
-    /// lanes; writes dX, if asked for. `acts` holds what the forward pass saved, `work` takes the δ_l; they may be
-    /// the same tile.
-    ///
-    /// # Safety
-    /// The tiles are valid over `samples` rows, `sums` over [`LANES`] times the parameters, `dx` over the rows;
-    /// nothing else accesses them.
-    unsafe fn backward(
-        &self,
-        acts: Tile<'_, T>,
-        work: Tile<'_, T>,
-        samples: usize,
-        sums: *mut T,
-        fresh: bool,
-        dx: Option<(*mut T, isize, isize)>,
-    ) {
-        let layers = self.mlp().layers();
-        let last = layers.len() - 1;
-        let mut delta = work.features(work.store.dy);
-        // SAFETY: the caller's promise; δ of a layer takes the place of its derivative, which is read for the last
-        // time as it is overwritten.
+impl<T: Scalar> Layers for Through<'_, T> {
+    fn forward(&mut self, l: usize) {
+        let (net, x, samples) = (&self.net, self.input, self.samples);
+        let spec = &net.mlp.layers()[l];
+        let (k, m, act) = (spec.inputs, spec.outputs, spec.activation);
+        let (w, bias, a) = (net.weights(l), net.params.b(l).cast_const(), self.acts.a(l));
+        let save = if self.save { self.acts.state(act, l).save(act) } else { Save::NONE };
+        self.input = a;
+        // SAFETY: the pass' maker vouched; each layer has its own part of the tile.
+        unsafe { net.engine.run_raw(NarrowForward { m, k, samples, w, x, bias, a, save, act }) }
+    }
+
+    fn output_delta(&mut self) {
+        let last = self.net.mlp.layers().len() - 1;
+        let act = self.net.mlp.layers()[last].activation;
+        self.delta = self.work.features(self.work.store.dy);
+        let Features { ptr, ld } = self.delta;
+        let d = Rows { ptr, ld, rows: self.net.mlp.outputs(), cols: self.samples };
+        let kept = self.acts.state(act, last).kept(act);
+        // SAFETY: the pass' maker vouched.
+        unsafe { self.net.engine.run(BackwardRows::new(act, d, kept, core::ptr::null_mut())) }
+    }
+
+    fn weight_vjp(&mut self, l: usize) {
+        let (samples, delta, fresh) = (self.samples, self.delta, self.fresh);
+        let (n, m) = (self.net.mlp.layers()[l].inputs, self.net.mlp.layers()[l].outputs);
+        let a = if l > 0 { self.acts.a(l - 1) } else { self.acts.x() };
+        let dw = self.sums.wrapping_add(self.net.mlp.layer_offset(l) * LANES);
+        let db = dw.wrapping_add(n * m * LANES);
+        // SAFETY: the pass' maker vouched.
+        unsafe { self.net.engine.run_raw(NarrowWeightVjp { m, n, samples, delta, a, dw, db, fresh }) }
+    }
+
+    fn input_vjp(&mut self, l: usize) {
+        let (net, samples, delta, wt) = (&self.net, self.samples, self.delta, self.net.transposed(l));
+        let (m, k) = (net.mlp.layers()[l].inputs, net.mlp.layers()[l].outputs);
+        let (out, derivative) = if l > 0 {
+            let act = net.mlp.layers()[l - 1].activation;
+            let derivative = match self.shared && act.saved() == Saved::Derivative {
+                true => TileDerivative::Output,
+                false => TileDerivative::Apart(State::derivative(self.acts.state(act, l - 1), act)),
+            };
+            (self.work.g(l - 1), derivative)
+        } else {
+            // X of the tile has been read for the last time, unless it is kept, and then it is not `work`'s.
+            (self.work.x(), TileDerivative::Apart(Derivative::One))
+        };
+        self.delta = out;
+        // SAFETY: the pass' maker vouched; δ takes the place of a derivative only where the two are one.
         unsafe {
-            let act = layers[last].activation;
-            let d = Rows { ptr: delta.ptr, ld: delta.ld, rows: layers[last].outputs, cols: samples };
-            let kept = acts.state(act, last).kept(act);
-            self.plan.engine.run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
-            for l in (0..layers.len()).rev() {
-                let (n, m) = (layers[l].inputs, layers[l].outputs);
-                let a = if l > 0 { acts.a(l - 1) } else { acts.features(acts.store.x) };
-                let dw = sums.wrapping_add(self.mlp().layer_offset(l) * LANES);
-                let db = dw.wrapping_add(n * m * LANES);
-                self.plan.engine.run_raw(NarrowWeightVjp { m, n, samples, delta, a, dw, db, fresh });
-                let (wt, m, k) = (self.transposed(l), n, m);
-                if l > 0 {
-                    let act = layers[l - 1].activation;
-                    let derivative = acts.state(act, l - 1).derivative(act);
-                    let out = work.features(work.store.layers[l - 1].g);
-                    self.plan.engine.run_raw(NarrowInputVjp { m, k, samples, wt, delta, derivative, out });
-                    delta = out;
-                } else if let Some(dx) = dx {
-                    // X of the tile has been read for the last time, unless it is kept, and then it is not `work`'s.
-                    let (out, act) = (work.features(work.store.x), Activation::Identity);
-                    let derivative = State::NONE.derivative(act);
-                    self.plan.engine.run_raw(NarrowInputVjp { m, k, samples, wt, delta, derivative, out });
-                    self.store(out, (samples, m), dx);
-                }
+            net.engine.run_raw(NarrowInputVjp { m, k, samples, wt, delta, derivative, out });
+            if let Some(dx) = self.dx.filter(|_| l == 0) {
+                net.store(out, (samples, m), dx);
             }
         }
-    }
-}
-
-/// A tile of a batch: its number, its rows, which of its slot's chains they are of, and whether they are the first or
-/// the last of that chain.
-#[derive(Clone, Copy)]
-struct Span {
-    index: usize,
-    start: usize,
-    end: usize,
-    chain: usize,
-    first: bool,
-    last: bool,
-}
-
-impl NarrowPlan {
-    /// The tiles of slot `s` of a batch.
-    fn tiles(&self, s: usize, batch: usize) -> impl Iterator<Item = Span> {
-        let ((_, rows), tile) = (slots(batch), self.tile_rows);
-        let (from, to, each) = (s * rows, batch.min((s + 1) * rows), rows.div_ceil(tile));
-        (0..(to - from).div_ceil(tile)).map(move |j| {
-            let start = from + j * tile;
-            let end = to.min(start + tile);
-            // A tile never has rows of two chains: where a slot has several, its height divides theirs.
-            let (at, next) = (start - from, end - from);
-            let last = end == to || next % CHAIN_ROWS == 0;
-            Span {
-                index: s * each + j,
-                start,
-                end,
-                chain: at / CHAIN_ROWS,
-                first: at % CHAIN_ROWS == 0,
-                last,
-            }
-        })
-    }
-}
-
-impl<T: Scalar> Plan<T> {
-    fn narrow_net<'a>(&'a self, narrow: &'a NarrowPlan, params: &'a [T], base: *mut T) -> Net<'a, T> {
-        Net { plan: self, narrow, params, memory: Shared(base) }
-    }
-
-    /// Y ← A_L, keeping the state if the plan has memory for it.
-    pub(crate) fn narrow_forward(
-        &self,
-        narrow: &NarrowPlan,
-        params: &[T],
-        base: *mut T,
-        x: MatRef<'_, T>,
-        y: Option<Out<T>>,
-    ) {
-        let batch = x.nrows();
-        let net = self.narrow_net(narrow, params, base);
-        let tasks = tasks_for(self.step_flop(batch), self.engine.threads);
-        for_each_item(tasks, slots(batch).0, &|task, s| {
-            for t in narrow.tiles(s, batch) {
-                let tile = net.kept(t.index);
-                let save = tile.is_some();
-                let tile = tile.unwrap_or(net.arena(task).0);
-                let x = slice(x, t.start, t.end);
-                // SAFETY: tiles have disjoint rows, and a task its own arena.
-                unsafe { net.forward(tile, x, save, y.map(|y| y.row(t.start))) }
-            }
-        });
-    }
-
-    /// `grads` ← dW and db: forward and backward, or backward alone from the `kept` state. The batch is not empty.
-    pub(crate) fn narrow_gradient(
-        &self,
-        narrow: &NarrowPlan,
-        params: &[T],
-        base: *mut T,
-        x: MatRef<'_, T>,
-        cotangent: Cotangent<'_, T>,
-        (y, dx): (Option<Out<T>>, Option<Out<T>>),
-        grads: &mut [T],
-        kept: bool,
-    ) {
-        let batch = x.nrows();
-        let net = self.narrow_net(narrow, params, base);
-        // Without dX, the deltas end above the first layer.
-        for (l, spec) in self.mlp.layers().iter().enumerate().skip(usize::from(dx.is_none())) {
-            let (m, k, dst) = (spec.inputs, spec.outputs, base.wrapping_add(narrow.transposed[l]));
-            // SAFETY: W is valid over its shape, and there is room for Wᵀ in the workspace.
-            unsafe { self.engine.run_raw(CopyRows { a: net.weights(l).t(), m, k, dst, ld: k }) };
-        }
-        let tasks = tasks_for(self.step_flop(batch), self.engine.threads);
-        let slot = slots_of(grads.as_mut_ptr(), base, narrow.slots);
-        let (count, _) = slots(batch);
-        for_each_item(tasks, count, &|task, s| {
-            let (work, sums) = net.arena(task);
-            let (at, stride) = narrow.chains;
-            for t in narrow.tiles(s, batch) {
-                let acts = if kept { net.kept(t.index).unwrap_or(work) } else { work };
-                let dx = dx.map(|d| d.row(t.start));
-                // SAFETY: a task's own arena; rows of Y and dX that are this tile's alone; kept state is only read.
-                unsafe {
-                    if !kept {
-                        net.forward(work, slice(x, t.start, t.end), true, y.map(|y| y.row(t.start)));
-                    }
-                    net.seed(cotangent, work, t.start, t.end);
-                    net.backward(acts, work, t.end - t.start, sums, t.first, dx);
-                }
-                if t.last {
-                    // As on the fused path: the slot's first chains are its gradient so far, later ones are added.
-                    let out = if t.chain == 0 { slot(s) } else { net.memory.add(at + task * stride) };
-                    // SAFETY: the slot is this item's alone, and the other buffer the task's.
-                    unsafe { self.engine.run_raw(FoldLanes { lanes: sums, out, count: params.len() }) };
-                    if t.chain > 0 {
-                        self.add_chain(slot(s), out, params.len());
-                    }
-                }
-            }
-        });
-        self.fold_slots(count, grads, base, narrow.slots);
     }
 }
 
@@ -453,13 +444,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_and_tiles_cover_the_batch() {
+    fn slots_cover_the_batch() {
         for batch in (1..3000).chain([65_536, 262_144, 1_000_003]) {
-            let (count, rows) = slots(batch);
+            let Slots { count, rows, .. } = slots(batch);
             assert!(count * rows >= batch && (count - 1) * rows < batch && count <= max_slots(batch));
-            for tile in [64, 192, 320, 512] {
-                assert!(count * rows.div_ceil(tile) <= max_tiles(batch, tile), "{batch} {tile}");
-            }
         }
     }
 }

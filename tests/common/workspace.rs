@@ -1,39 +1,62 @@
-//! How large a workspace is: the formula of docs/ARCHITECTURE.md, "What a workspace holds", written down a second time.
+//! How much memory plans ask for: the formulas of docs/ARCHITECTURE.md, "What a workspace holds", written down a second
+//! time.
 
-use nablas::{Keep, Mlp, Scalar};
+use nablas::{Mlp, PathKind, Scalar};
 use nablas_kernels::{
     act::{Activation, Saved},
     cache::{self, Caches},
-    gemm::{blocked::Blocking, shape::padded},
+    gemm::{blocked::Blocking, shape::padded, tile::CHAIN},
 };
 
-/// Bytes that a plan for the native backend asks for. `path` starts with the path's name, as `Plan::explain` does.
-pub(crate) fn workspace_bytes<T: Scalar>(
-    mlp: &Mlp<T>,
-    batch: usize,
-    threads: usize,
-    keep: Keep,
-    path: &str,
-) -> usize {
-    let net = Net { mlp, size: size_of::<T>(), caches: cache::detect() };
-    let kept = keep == Keep::ForBackward;
-    let len = match path.split(':').next() {
-        Some("fused") => net.fused(batch, threads, kept),
-        Some("narrow") => net.narrow(batch, threads, kept),
-        Some("layered") => net.layered(batch, threads),
-        _ => panic!("no path: {path}"),
-    };
-    (len + net.lines(batch)) * net.size
-}
-
-struct Net<'a, T: Scalar> {
+/// A network on this machine, with the native backend unless `foreign`.
+pub(crate) struct Formula<'a, T: Scalar> {
     mlp: &'a Mlp<T>,
+    path: PathKind,
+    foreign: bool,
     size: usize,
     caches: Caches,
 }
 
-impl<T: Scalar> Net<'_, T> {
-    /// ⌈n⌉: whole cache lines.
+impl<'a, T: Scalar> Formula<'a, T> {
+    pub(crate) fn new(mlp: &'a Mlp<T>, path: PathKind, foreign: bool) -> Self {
+        Self { mlp, path, foreign, size: size_of::<T>(), caches: cache::detect() }
+    }
+
+    /// Elements of a workspace for batches of at most `batch` rows.
+    pub(crate) fn workspace(&self, batch: usize, threads: usize) -> usize {
+        let len = match self.path {
+            PathKind::Fused => self.panels() + self.fused(batch, threads),
+            PathKind::Narrow => self.panels() + self.narrow(batch, threads),
+            _ => self.layered(batch, threads),
+        };
+        len + self.lines(batch)
+    }
+
+    /// K(B): elements of a kept state of `batch` rows.
+    pub(crate) fn kept(&self, batch: usize) -> usize {
+        match self.path {
+            PathKind::Narrow => {
+                batch.next_multiple_of(16)
+                    * (self.mlp.inputs() + self.sum(|_, n, act| self.features(n, act, false)))
+            }
+            _ => self.store(batch, false),
+        }
+    }
+
+    /// Elements of the panels of packed parameters.
+    pub(crate) fn panels(&self) -> usize {
+        self.sum(|k, n, _| match self.path {
+            PathKind::Fused => {
+                let in_place = k <= 128 && k.is_multiple_of(16);
+                k * padded(n) + padded(n) + if in_place { 0 } else { n * padded(k) }
+            }
+            PathKind::Narrow => self.lines(k * n),
+            _ if self.foreign => 0,
+            _ => k * padded(n) + n * padded(k),
+        })
+    }
+
+    /// ⟦n⟧: whole cache lines.
     fn lines(&self, n: usize) -> usize {
         n.next_multiple_of(64 / self.size)
     }
@@ -42,58 +65,71 @@ impl<T: Scalar> Net<'_, T> {
         self.mlp.layers().iter().map(|l| of(l.inputs, l.outputs, l.activation)).sum()
     }
 
-    /// S(r): activations and saved state of r rows.
-    fn store(&self, r: usize) -> usize {
-        let layers = self.sum(|_, n, act| {
-            let mask = r * padded(n) / 8;
-            let mask = if act.saved() == Saved::Mask { mask.div_ceil(self.size) } else { 0 };
-            2 * r * padded(n) + self.lines(mask)
-        });
-        let ends = r * (padded(self.mlp.inputs()) + padded(self.mlp.outputs()));
-        layers + ends + padded(self.mlp.max_width())
+    /// Elements and bytes of masks that a row of state has; with `delta` also δ of every layer.
+    fn row(&self, delta: bool) -> (usize, usize) {
+        let two = |act: Activation<T>| delta || act.saved() == Saved::Derivative;
+        let elements = self.sum(|_, n, act| padded(n) * if two(act) { 2 } else { 1 });
+        (elements, self.sum(|_, n, act| if act.saved() == Saved::Mask { padded(n) / 8 } else { 0 }))
     }
 
-    fn fused(&self, batch: usize, threads: usize, kept: bool) -> usize {
-        let params = self.mlp.param_len();
-        let row = self.size * (padded(self.mlp.inputs()) + self.sum(|_, n, _| 2 * padded(n)));
+    /// S(r): the state of r rows, row-major.
+    fn store(&self, r: usize, delta: bool) -> usize {
+        let (elements, masks) = self.row(delta);
+        r * elements + (r * masks).div_ceil(self.size)
+    }
+
+    fn fused(&self, batch: usize, threads: usize) -> usize {
+        let (params, inputs, outputs) = (self.mlp.param_len(), self.mlp.inputs(), self.mlp.outputs());
+        let (elements, masks) = self.row(true);
+        let row = self.size * (padded(inputs) + elements) + masks;
         let tile = (self.caches.l2 / 2 / row / 24 * 24).clamp(24, 192).min(batch.max(1));
         let slots = (batch / if params <= 1 << 16 { 64 } else { 192 }).clamp(1, 64);
-        let long = batch.div_ceil(slots).next_multiple_of(24) > 512;
-        self.sum(|k, n, _| k * padded(n) + n * padded(k) + padded(n))
-            + threads * self.store(tile)
-            + (slots - 1 + if long { threads } else { 0 }) * self.lines(params)
-            + if kept { self.store(batch) } else { 0 }
+        let ends = tile * (padded(inputs) + padded(outputs)) + padded(self.mlp.max_width());
+        let long = batch.div_ceil(slots).next_multiple_of(24) > CHAIN;
+        let arena = self.lines(self.store(tile, true)) + ends + if long { params } else { 0 };
+        threads * self.lines(arena) + (slots - 1) * self.lines(params)
     }
 
-    fn narrow(&self, batch: usize, threads: usize, kept: bool) -> usize {
-        let params = self.mlp.param_len();
-        let row = self.size * (self.mlp.inputs() + self.sum(|_, n, _| 2 * n));
-        let slots: usize = 1 << (batch / 512).clamp(1, 64).ilog2();
-        let long = batch.div_ceil(slots).next_multiple_of(64) > 16 * 512;
+    /// Features of a layer of n outputs: A_l, the derivative or δ_l, and the mask.
+    fn features(&self, n: usize, act: Activation<T>, delta: bool) -> usize {
+        let mask = if act.saved() == Saved::Mask { n.div_ceil(8 * self.size) } else { 0 };
+        n + mask + if delta || act.saved() == Saved::Derivative { n } else { 0 }
+    }
+
+    fn narrow(&self, batch: usize, threads: usize) -> usize {
+        let (params, inputs, outputs) = (self.mlp.param_len(), self.mlp.inputs(), self.mlp.outputs());
+        let row = self.size * (inputs + self.sum(|_, n, _| 2 * n));
         let most = (self.caches.l2 / 4 / row / 64 * 64).clamp(64, 512);
-        let most = if long { 1 << most.ilog2() } else { most };
         let tile = most.min(batch.max(1).next_multiple_of(64));
-        let features = self.mlp.inputs()
-            + 3 * self.mlp.outputs()
-            + self.sum(|_, n, act| {
-                2 * n + if act.saved() == Saved::Mask { n.div_ceil(8 * self.size) } else { 0 }
-            });
-        let store = self.lines(features * (tile + 16));
-        let tiles = slots - 1 + batch.div_ceil(tile).max(1);
-        self.sum(|k, n, _| self.lines(k * n))
-            + threads * self.lines(store + 16 * params)
-            + (slots - 1 + if long { threads } else { 0 }) * self.lines(params)
-            + if kept { tiles * store } else { 0 }
+        let features = inputs + 3 * outputs + self.sum(|_, n, act| self.features(n, act, true));
+        let slots = 1 << (batch / 512).clamp(1, 64).ilog2();
+        let long = batch.div_ceil(slots).next_multiple_of(64) > 16 * CHAIN;
+        let arena = self.lines(features * (tile + 16))
+            + self.lines(16 * params)
+            + if long { self.lines(params) } else { 0 };
+        threads * arena + (slots - 1) * self.lines(params)
     }
 
     fn layered(&self, batch: usize, threads: usize) -> usize {
+        let state = self.lines(self.store(batch, false));
+        let deltas = batch * (padded(self.mlp.outputs()) + 2 * padded(self.mlp.max_width()));
+        if self.foreign {
+            return state + deltas;
+        }
         let blocking = Blocking::new(self.caches, self.size);
-        let product = |m, n, k| blocking.scratch_len(m, n, k);
-        let scratch = self.mlp.layers().iter().map(|l| {
-            let (k, n) = (l.inputs, l.outputs);
-            product(batch, n, k).max(product(batch, k, n)).max(product(n, k, batch))
-        });
-        let scratch = scratch.max().unwrap_or(0).next_multiple_of(16);
-        self.store(batch) + 2 * batch * padded(self.mlp.max_width()) + threads * scratch
+        // Blocks of B: parts of n of equal size, chains of k.
+        let block = |n: usize, k: usize| {
+            let parts = n.div_ceil(blocking.nc).max(1);
+            let wide = n.div_ceil(parts).next_multiple_of(64).min(blocking.nc).max(16);
+            k.min(blocking.kc) * padded(n.min(wide))
+        };
+        let rows = |m: usize, k: usize| blocking.scratch_len(m, k).next_multiple_of(16);
+        let largest = |of: &dyn Fn(usize, usize) -> usize| {
+            self.mlp.layers().iter().map(|l| of(l.inputs, l.outputs)).max().unwrap_or(0)
+        };
+        let weights = largest(&|k, n| block(n, k).max(block(k, n)));
+        let inputs = largest(&|k, _| block(k, batch));
+        let seat = largest(&|k, n| rows(batch, k).max(rows(batch, n)).max(rows(n, batch)));
+        state + deltas + 2 * (weights + inputs) + threads * seat
     }
 }

@@ -80,12 +80,14 @@ for isa in avx2 neon scalar; do
   if NABLAS_ISA=$isa ./digits digits.csv 1 > /dev/null 2>&1; then break; fi
 done
 for program in "./digits digits.csv 1" ./wrapper; do
-  NABLAS_ISA=$isa NABLAS_NUM_THREADS=1 valgrind -q --error-exitcode=9 --leak-check=full $program
+  # Not what is possibly lost: what the queues of a team's threads leave is known by addresses with tags in them.
+  NABLAS_ISA=$isa NABLAS_NUM_THREADS=1 valgrind -q --error-exitcode=9 --leak-check=full \
+    --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect $program
 done
 
 echo "--- NABLAS_VERBOSE, NABLAS_ISA, NABLAS_NUM_THREADS"
 NABLAS_VERBOSE=1 NABLAS_ISA=scalar ./digits digits.csv 1 2> lines > /dev/null
-grep -Eq '^nablas,splan_value_and_grad,32x64x10,scalar,fused,1,[0-9.]+,ok$' lines
+grep -Eq '^nablas,splan_value_and_grad,32x64x10,scalar,fused,[0-9]+,[0-9.]+,ok$' lines
 if grep -Ev '^nablas,[a-z_]+,[0-9]+x[0-9]+x[0-9]+,scalar,[a-z]+,[0-9]+,[0-9.]+,ok$' lines; then exit 1; fi
 refused() { if "$@" > /dev/null 2> words; then echo "not refused: $*" >&2; exit 1; fi; cat words; }
 NABLAS_ISA=sse9 refused ./digits digits.csv 1 | grep 'unknown ISA'

@@ -2,28 +2,31 @@
 //! members, how it is called and where a forward pass leaves its state is here, each in one place.
 
 use crate::cases::Case;
-use nablas::{Activation, IsaToken, Loss, MatMut, MatRef, Mlp, Plan, PlanOptions, Result, Scalar, Targets};
+use nablas::{
+    Activation, IsaToken, Loss, MatMut, MatRef, Mlp, Plan, PlanOptions, Result, Scalar, Targets, Team,
+    TeamOptions, Workspace,
+};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+
+/// The most seats that did some of a call's work, by path and members.
+pub(crate) static SEATS: Mutex<BTreeMap<(&str, usize), usize>> = Mutex::new(BTreeMap::new());
 
 /// So many members, and calls by them.
 pub(crate) struct Crew {
     pub(crate) members: usize,
-    pool: rayon::ThreadPool,
+    team: Team,
 }
 
 impl Crew {
     pub(crate) fn new(members: usize) -> Self {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(members).build().expect("a pool");
-        Self { members, pool }
+        // There are more members than processors: one that stays awake is in another's way.
+        let options = TeamOptions::new().threads(members).linger(Duration::ZERO).affinity(false);
+        Self { members, team: Team::new(&options).expect("a team") }
     }
 
     /// A plan for all members.
     fn plan<T: Scalar>(&self, mlp: &Mlp<T>, batch: usize, isa: IsaToken) -> Result<Plan<T>> {
-        Plan::new(mlp, &PlanOptions::new(batch).isa(isa).threads(self.members))
-    }
-
-    /// Makes a call of such a plan.
-    fn call<R: Send>(&self, call: impl FnOnce() -> R + Send) -> R {
-        self.pool.install(call)
+        Plan::new(mlp, &PlanOptions::new(batch).isa(isa).team(&self.team).exactly(self.members))
     }
 }
 
@@ -111,12 +114,17 @@ impl<T: Scalar> Step<T> {
         wrong: &mut dyn FnMut(String),
     ) -> Result<Vec<(&'static str, Vec<T>)>> {
         let plan = crew.plan(&self.mlp, self.batch, isa)?;
-        if !plan.explain().starts_with(self.path) {
+        if plan.path().name() != self.path {
             wrong(format!("expected the path {}, got {}", self.path, plan.explain()));
         }
-        let Results { y, grads, dx } = crew.call(|| self.vjp(&plan))?;
-        let passes = crew.call(|| self.passes(&plan))?;
-        let (value, of_loss) = crew.call(|| self.value_and_grad(&plan))?;
+        let ws = &mut plan.workspace()?;
+        let Results { y, grads, dx } = self.vjp(&plan, ws)?;
+        let mut seats = SEATS.lock().expect("no thread panics here");
+        let most = seats.entry((self.path, crew.members)).or_default();
+        *most = ws.seats().max(*most);
+        drop(seats);
+        let passes = self.passes(&plan, ws)?;
+        let (value, of_loss) = self.value_and_grad(&plan, ws)?;
         let mut all = vec![("y", y), ("grads", grads)];
         all.extend(dx.map(|dx| ("dx", dx)));
         let again = [Some(passes.y), Some(passes.grads), passes.dx];
@@ -147,32 +155,31 @@ impl<T: Scalar> Step<T> {
         }
     }
 
-    fn vjp(&self, plan: &Plan<T>) -> Result<Results<T>> {
+    fn vjp(&self, plan: &Plan<T>, ws: &mut Workspace<T>) -> Result<Results<T>> {
         let mut to = self.results();
         let y = Some(MatMut::new(&mut to.y, self.batch, self.mlp.outputs())?);
         let dx = to.dx.as_mut().map(|dx| MatMut::new(dx, self.batch, self.mlp.inputs())).transpose()?;
-        plan.vjp(&self.params, self.x()?, self.dy()?, y, &mut to.grads, dx, &mut plan.workspace()?)?;
+        plan.vjp(&self.params, self.x()?, self.dy()?, y, &mut to.grads, dx, ws)?;
         Ok(to)
     }
 
     /// Forward, then backward from the state that it left.
-    fn passes(&self, plan: &Plan<T>) -> Result<Results<T>> {
-        let mut to = self.results();
-        let mut ws = plan.workspace()?;
+    fn passes(&self, plan: &Plan<T>, ws: &mut Workspace<T>) -> Result<Results<T>> {
+        let (mut to, mut kept) = (self.results(), plan.kept(self.batch)?);
         let y = MatMut::new(&mut to.y, self.batch, self.mlp.outputs())?;
-        plan.forward(&self.params, self.x()?, y, &mut ws)?;
+        plan.forward(&self.params, self.x()?, y, Some(&mut kept), ws)?;
         let dx = to.dx.as_mut().map(|dx| MatMut::new(dx, self.batch, self.mlp.inputs())).transpose()?;
-        plan.backward(&self.params, self.x()?, self.dy()?, &mut to.grads, dx, &mut ws)?;
+        plan.backward(&self.params, self.x()?, self.dy()?, &mut to.grads, dx, &kept, ws)?;
         Ok(to)
     }
 
-    fn value_and_grad(&self, plan: &Plan<T>) -> Result<(T, Vec<T>)> {
+    fn value_and_grad(&self, plan: &Plan<T>, ws: &mut Workspace<T>) -> Result<(T, Vec<T>)> {
         let targets = match &self.classes {
             Some(classes) => Targets::Classes(classes),
             None => Targets::Values(MatRef::new(&self.targets, self.batch, self.mlp.outputs())?),
         };
-        let (mut grads, mut ws) = (self.results().grads, plan.workspace()?);
-        let value = plan.value_and_grad(&self.params, self.x()?, &self.loss, targets, &mut grads, &mut ws)?;
+        let mut grads = self.results().grads;
+        let value = plan.value_and_grad(&self.params, self.x()?, &self.loss, targets, &mut grads, ws)?;
         Ok((value, grads))
     }
 }

@@ -15,26 +15,25 @@
 //! There are two variants. `default` runs on what [`nablas::isa()`] says, that is the widest instruction set or the one
 //! that `NABLAS_ISA` names. `avx2` is pinned; `OURS_VARIANT=avx2` asks for it.
 //!
-//! **What is measured** is what any user of the public API gets, and no more. A step reads x, w, b and dy anew: it
-//! copies the separate w\[i\] and b\[i\] into the one flat buffer that [`Mlp`](nablas::Mlp) lays out, runs
-//! [`Plan::vjp`](nablas::Plan::vjp) with y and without dX, and leaves the results in buffers of its own. The copy is
-//! part of the step. What is made once, when the problem comes, knows only shapes: the plan, its workspace, buffers.
-//! A product is [`Gemm::run`](nablas::Gemm::run) with its scratch made beforehand.
+//! **What is measured** is what any user of the public API gets, and no more. A step reads x, w\[i\], b\[i\] and dy where
+//! the harness has them ([`ParamsRef::Layers`](nablas::ParamsRef::Layers)), runs [`Plan::vjp`](nablas::Plan::vjp) with y
+//! and without dX, and leaves the results in buffers of its own, to be copied out when they are asked for. What is made
+//! once, when the problem comes, knows only shapes: the plan, its workspace, buffers. A product is
+//! [`Gemm::run`](nablas::Gemm::run) with its scratch made beforehand.
 //!
-//! **Threads.** One thread is the calling one, and no pool is made. For more, the calling thread becomes the first of
-//! a rayon pool (`use_current_thread`), as it is the first of an OpenMP team: a step then needs no hand-over to the
-//! pool, and one that the cost model leaves on one thread never touches it.
+//! **Threads.** Calls come from the harness' own thread, outside of any pool. One thread is that one; for more, a step or
+//! product has a [`Team`](nablas::Team) of so many, made with it, of which the calling thread is one.
 //!
 //! **What it refuses** is answered with NULL, the reason on standard error: unknown variants and activations, sizes
-//! that are none, a second number of threads in one process. No panic crosses the ABI. A step or a product that fails
+//! and threads that are none. No panic crosses the ABI. A step or a product that fails
 //! all the same leaves NaN, which no comparison of results lets through.
 //!
 //! A handle is what `peer_create` or `peer_gemm_create` gave, used by one thread at a time and not after its
 //! destruction; NULL is taken for nothing to do.
 
 mod array;
+mod crew;
 mod guard;
-mod pool;
 mod problem;
 mod product;
 mod step;

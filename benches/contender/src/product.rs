@@ -2,10 +2,10 @@
 
 use crate::{
     array::{Array, ArrayMut},
+    crew::team,
     guard::{Failure, guarded},
-    pool,
 };
-use nablas::{Gemm, IsaToken, MatMut, MatRef};
+use nablas::{Gemm, IsaToken, MatMut, MatRef, Team};
 
 /// C ← op(A)·op(B), its scratch made.
 #[derive(Debug)]
@@ -35,7 +35,12 @@ impl Product {
         let (m, n, k) = (usize::try_from(m)?, usize::try_from(n)?, usize::try_from(k)?);
         // SAFETY: the caller's promise.
         let (a, b, c) = unsafe { (Array::new(a, m, k)?, Array::new(b, k, n)?, ArrayMut::new(c, m, n)?) };
-        let gemm = Gemm::with(isa, pool::threads(threads)?);
+        let team = team(threads)?;
+        let gemm = Gemm::with(isa, team.as_ref().map_or(1, Team::threads));
+        let gemm = match &team {
+            Some(team) => gemm.team(team),
+            None => gemm,
+        };
         let scratch = gemm.scratch(m, n, k);
         Ok(Self { gemm, scratch, transposed, shape: (m, n, k), a, b, c })
     }

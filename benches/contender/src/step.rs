@@ -2,11 +2,12 @@
 
 use crate::{
     array::Array,
+    crew::team,
     guard::{Failure, guarded},
-    pool,
     problem::Problem,
 };
-use nablas::{IsaToken, Keep, MatMut, MatRef, Plan, PlanOptions, Workspace};
+use nablas::{IsaToken, LayerParams, MatMut, MatRef, ParamsRef, Plan, PlanOptions, Team, Workspace};
+use std::mem;
 
 /// A layer's parameters, where the harness has them.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +22,12 @@ struct Layer {
 pub struct Step {
     plan: Plan<f32>,
     workspace: Workspace<f32>,
-    batch: usize,
+    pub(crate) batch: usize,
     layers: Vec<Layer>,
+    /// Empty between runs: room for the slices of one.
+    params: Vec<LayerParams<'static, f32>>,
     x: Array,
     dy: Array,
-    pub(crate) params: Vec<f32>,
     grads: Vec<f32>,
     y: Vec<f32>,
 }
@@ -54,14 +56,17 @@ impl Step {
         // SAFETY: the caller's promise.
         let (x, dy) =
             unsafe { (Array::new(p.x, batch, mlp.inputs())?, Array::new(p.dy, batch, mlp.outputs())?) };
-        let threads = pool::threads(p.threads)?;
-        // Gradients come from `vjp` alone, for which nothing has to be kept.
-        let options = PlanOptions::new(batch).threads(threads).isa(isa).keep(Keep::Nothing);
+        let team = team(p.threads)?;
+        let options = PlanOptions::new(batch).threads(team.as_ref().map_or(1, Team::threads)).isa(isa);
+        let options = match &team {
+            Some(team) => options.team(team),
+            None => options,
+        };
         let plan = Plan::new(&mlp, &options)?;
         let workspace = plan.workspace()?;
-        let (params, grads) = (vec![0.0; mlp.param_len()], vec![0.0; mlp.param_len()]);
-        let y = vec![0.0; dy.get().len()];
-        Ok(Self { plan, workspace, batch, layers, x, dy, params, grads, y })
+        let params = Vec::with_capacity(layers.len());
+        let (grads, y) = (vec![0.0; mlp.param_len()], vec![0.0; dy.get().len()]);
+        Ok(Self { plan, workspace, batch, layers, params, x, dy, grads, y })
     }
 
     /// Forward and backward; NaN for results if that fails.
@@ -74,14 +79,17 @@ impl Step {
 
     fn step(&mut self) -> Result<(), Failure> {
         let mlp = self.plan.mlp();
-        for (l, layer) in self.layers.iter().enumerate() {
-            self.params[mlp.weights_range(l)?].copy_from_slice(layer.w.get());
-            self.params[mlp.bias_range(l)?].copy_from_slice(layer.b.get());
-        }
         let x = MatRef::new(self.x.get(), self.batch, mlp.inputs())?;
         let dy = MatRef::new(self.dy.get(), self.batch, mlp.outputs())?;
         let y = MatMut::new(&mut self.y, self.batch, mlp.outputs())?;
-        Ok(self.plan.vjp(&self.params, x, dy, Some(y), &mut self.grads, None, &mut self.workspace)?)
+        let mut params: Vec<LayerParams<'_, f32>> = mem::take(&mut self.params);
+        params.extend(self.layers.iter().map(|l| LayerParams { weights: l.w.get(), bias: l.b.get() }));
+        let layers = ParamsRef::Layers(&params);
+        let done = self.plan.vjp(layers, x, dy, Some(y), &mut self.grads, None, &mut self.workspace);
+        // The same memory, without the slices: `collect` takes it over.
+        params.clear();
+        self.params = params.into_iter().map_while(|_| None).collect();
+        Ok(done?)
     }
 
     /// Copies the last step's results out.

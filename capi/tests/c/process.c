@@ -1,6 +1,6 @@
 /*
- * What only a C program shows: calls from several threads at once, after a fork, and in a process whose pool a fork
- * left behind. Every result must have the bits of one thread's.
+ * What only a C program shows: calls from several threads at once, while and after a process forks, and in a process whose
+ * teams a fork left behind. Every result must have the bits of one thread's.
  */
 #define _GNU_SOURCE
 #include <nablas.h>
@@ -38,13 +38,21 @@ static nablas_smlp *mlp;
 static size_t length;
 static float *params;
 
-/* A step of the network with so many threads; the gradient, to be freed. */
-static float *step(size_t threads) {
+static nablas_team *team;
+
+/* So many threads at most: of the team of the process, or of ours. */
+static nablas_options bring(size_t threads, const nablas_team *members) {
   nablas_options options = NABLAS_OPTIONS_INIT;
   options.threads = threads;
+  options.team = members;
+  return options;
+}
+
+/* A step of the network; the gradient, to be freed. */
+static float *step(nablas_options options) {
   nablas_splan *plan;
   size_t bytes;
-  CHECK(nablas_splan_create(mlp, BATCH, NABLAS_KEEP_NOTHING, &options, &plan));
+  CHECK(nablas_splan_create(mlp, BATCH, &options, &plan));
   CHECK(nablas_splan_workspace_size(plan, &bytes));
   void *work = malloc(bytes);
   float *grads = malloc(length * sizeof(float)), loss;
@@ -56,10 +64,8 @@ static float *step(size_t threads) {
   return grads;
 }
 
-/* A dense layer with so many threads; its output, to be freed. */
-static float *layer(size_t threads) {
-  nablas_options options = NABLAS_OPTIONS_INIT;
-  options.threads = threads;
+/* A dense layer; its output, to be freed. */
+static float *layer(nablas_options options) {
   float *a = malloc(BATCH * HIDDEN * sizeof(float));
   CHECK(nablas_sdense_forward(BATCH, INPUTS, HIDDEN, x, INPUTS, w, INPUTS, NULL, NABLAS_ACTIVATION_GELU, 0.0f, a, HIDDEN,
                               NULL, HIDDEN, NULL, &options));
@@ -69,11 +75,14 @@ static float *layer(size_t threads) {
 static float *right_grads, *right_layer;
 
 static void compare(size_t threads) {
-  float *grads = step(threads), *a = layer(threads);
-  EXPECT(memcmp(grads, right_grads, length * sizeof(float)) == 0);
-  EXPECT(memcmp(a, right_layer, BATCH * HIDDEN * sizeof(float)) == 0);
-  free(grads);
-  free(a);
+  const nablas_team *teams[] = {NULL, team};
+  for (int i = 0; i < 2; i++) {
+    float *grads = step(bring(threads, teams[i])), *a = layer(bring(threads, teams[i]));
+    EXPECT(memcmp(grads, right_grads, length * sizeof(float)) == 0);
+    EXPECT(memcmp(a, right_layer, BATCH * HIDDEN * sizeof(float)) == 0);
+    free(grads);
+    free(a);
+  }
 }
 
 static void *thread(void *argument) {
@@ -118,9 +127,30 @@ static void fork_and_compare(int generations) {
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* its allocator may be left locked by a fork */
+/* Forks while other threads call: the members of both teams are in the midst of it. */
+static volatile int over;
+
+static void *calling(void *nothing) {
+  while (!over)
+    compare(0);
+  return nothing;
+}
+
+static void fork_during_calls(void) {
+  pthread_t threads[2];
+  over = 0;
+  for (int i = 0; i < 2; i++)
+    EXPECT(pthread_create(&threads[i], NULL, calling, NULL) == 0);
+  for (int i = 0; i < 20; i++)
+    fork_and_compare(1);
+  over = 1;
+  for (int i = 0; i < 2; i++)
+    EXPECT(pthread_join(threads[i], NULL) == 0);
+}
+
 /* A fork while another thread is in its first call: what is made or asked once there must be had in the child. */
 static void *first_call(void *nothing) {
-  free(layer(2));
+  free(layer(bring(2, NULL)));
   EXPECT(nablas_get_config()->processors > 0 && nablas_get_num_threads() > 0);
   return nothing;
 }
@@ -214,14 +244,19 @@ int main(void) {
   CHECK(nablas_smlp_param_len(mlp, &length));
   params = malloc(length * sizeof(float));
   CHECK(nablas_smlp_init(mlp, NABLAS_INIT_XAVIER_UNIFORM, 0.0, 7, params));
-  right_grads = step(1);
-  right_layer = layer(1);
+  right_grads = step(bring(1, NULL));
+  right_layer = layer(bring(1, NULL));
 
-  fork_and_compare(1); /* before any pool */
+  fork_and_compare(1); /* before any team */
+  CHECK(nablas_team_create(3, NULL, 0, 100, 1, &team));
+  EXPECT(nablas_team_threads(team) == 3);
   compare(2);
   threads_at_once();
-  fork_and_compare(2); /* with pools that do not survive */
+  fork_and_compare(2); /* with members that do not survive */
   compare(2);
+#ifndef __SANITIZE_ADDRESS__
+  fork_during_calls();
+#endif
 #ifdef __linux__
   fork_to_the_same_number();
 #endif
@@ -230,6 +265,8 @@ int main(void) {
   EXPECT(nablas_get_num_threads() == 3);
   compare(0);
   CHECK(nablas_set_num_threads(0));
+
+  nablas_team_destroy(team);
 
   free(right_layer);
   free(right_grads);

@@ -1,6 +1,7 @@
 // Every function of nablas.hpp, for float and double, in both modes: with exceptions, and with NABLAS_NO_EXCEPTIONS.
 #include <nablas.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -74,15 +75,33 @@ void run() {
   EXPECT(mlp.param_len() == m * n + m && must(mlp.offsets(0)).bias == m * n);
   std::vector<T> params(w);
   params.insert(params.end(), bias.begin(), bias.end());
-  const auto options = nablas::options(1, NABLAS_ISA_SCALAR);
-  const auto plan = must(nablas::plan<T>::create(mlp, b, NABLAS_KEEP_FOR_BACKWARD, &options));
+  auto members = must(nablas::team::create({3, {}, 0, true}));
+  EXPECT(members.threads() == 3 && must(nablas::team::create({2})).threads() == 2);
+  auto options = nablas::options(members, 2, NABLAS_ISA_SCALAR);
+  const auto plan = must(nablas::plan<T>::create(mlp, b, &options));
+  members = must(nablas::team::create({1})); /* the plan keeps the one it was made with */
+  options = nablas::options(1, NABLAS_ISA_SCALAR);
+  EXPECT(std::string(plan.explain()).rfind(nablas_path_name(plan.path()), 0) == 0);
   auto own = must(plan.make_workspace());
   std::vector<unsigned char> memory(plan.workspace_size());
   auto lent = must(plan.make_workspace(memory));
   std::vector<T> y(b * m), grads(params.size()), grads2(params.size()), dx(b * n), dx2(b * n), dw(m * n), db(m);
   const matrix<const T> dY(ones.data(), b, m), D(d.data(), b, m);
-  must(plan.forward(params, X, {y.data(), b, m}, own));
-  must(plan.backward(params, X, dY, grads, own, {dx.data(), b, n}));
+  // Two states at once, in memory of its own and the caller's; the first is used twice, last and first.
+  auto state = must(plan.make_kept(b));
+  std::vector<unsigned char> other(must(plan.kept_bytes(2)));
+  auto few = must(plan.make_kept(2, other));
+  const matrix<const T> X2(x.data(), 2, n), dY2(ones.data(), 2, m);
+  std::vector<T> y2(2 * m), grads3(params.size()), grads4(params.size());
+  must(plan.forward(params, X, {y.data(), b, m}, state, own));
+  must(plan.forward(params, X2, {y2.data(), 2, m}, few, own));
+  EXPECT(std::equal(y2.begin(), y2.end(), y.begin()));
+  must(plan.backward(params, X, dY, grads3, state, lent));
+  must(plan.backward(params, X2, dY2, grads4, few, own));
+  must(plan.backward(params, X, dY, grads, state, own, {dx.data(), b, n}));
+  EXPECT(grads == grads3 && grads != grads4);
+  must(plan.vjp(params, X2, dY2, nullptr, grads2, lent));
+  EXPECT(grads4 == grads2);
   must(plan.vjp(params, X, dY, nullptr, grads2, lent, {dx2.data(), b, n}));
   EXPECT(grads == grads2 && dx == dx2);
   for (std::size_t i = 0; i < y.size(); i++) EXPECT(close(y[i], a[i]));
@@ -111,7 +130,12 @@ void run() {
   // Refusals: the wrapper's, by lengths that C cannot see, and the library's.
   std::vector<T> shorter(params.size() - 1);
   REFUSED(NABLAS_STATUS_SHAPE, plan.forward(shorter, X, {y.data(), b, m}, own));
-  REFUSED(NABLAS_STATUS_SHAPE, plan.backward(params, X, {ones.data(), b, m - 1}, grads, own));
+  REFUSED(NABLAS_STATUS_SHAPE, plan.backward(params, X, {ones.data(), b, m - 1}, grads, state, own));
+  REFUSED(NABLAS_STATUS_NOT_KEPT, plan.backward(params, X2, dY2, grads, state, own));
+  REFUSED(NABLAS_STATUS_BATCH, plan.forward(params, X, {y.data(), b, m}, few, own));
+  REFUSED(NABLAS_STATUS_BATCH, plan.make_kept(b + 1));
+  REFUSED(NABLAS_STATUS_KEPT, plan.make_kept(2, nablas::span<unsigned char>(other.data(), other.size() - 1)));
+  REFUSED(NABLAS_STATUS_PARAMETER, nablas::team::create({1025}));
   REFUSED(NABLAS_STATUS_SHAPE, nablas::dense_forward<T>(X, W, shorter, tanh, {a.data(), b, m}));
   REFUSED(NABLAS_STATUS_SHAPE, adam.step(params, shorter));
   REFUSED(NABLAS_STATUS_OVERLAP, nablas::activate<T>(tanh, a, a));
@@ -120,16 +144,21 @@ void run() {
   REFUSED(NABLAS_STATUS_WORKSPACE,
           plan.make_workspace(nablas::span<unsigned char>(memory.data(), memory.size() - 1)));
 
-  // What a workspace was moved from is empty; what it was moved to goes on, its forward pass kept.
-  must(plan.forward(params, X, {y.data(), b, m}, own));
+  // What memory was moved from is empty; what it was moved to goes on.
+  auto goes = std::move(state);
+  EXPECT(state.data() == nullptr && state.size() == 0);
+  REFUSED(NABLAS_STATUS_NULL, plan.forward(params, X, {y.data(), b, m}, state, own));
+  REFUSED(NABLAS_STATUS_NULL, plan.backward(params, X, dY, grads, state, own));
+  state = std::move(goes);
+  must(plan.backward(params, X, dY, grads, state, own));
   void *const at = own.data();
   auto taken = std::move(own);
   EXPECT(own.data() == nullptr && own.size() == 0 && taken.data() == at);
   REFUSED(NABLAS_STATUS_NULL, plan.forward(params, X, {y.data(), b, m}, own));
-  must(plan.backward(params, X, dY, grads, taken));
+  must(plan.forward(params, X, {y.data(), b, m}, taken));
   lent = std::move(taken);
   EXPECT(taken.data() == nullptr && lent.data() == at);
-  must(plan.backward(params, X, dY, grads, lent));
+  must(plan.forward(params, X, {y.data(), b, m}, lent));
   own = std::move(lent);
 
   const std::vector<std::uint32_t> classes(b, 7);

@@ -1,18 +1,18 @@
 //! The three fused products of a dense layer, on a tile of the minibatch that one thread has in cache.
 //!
 //! The weights come packed for the direction they are used in ([`PackPanels`](super::pack::PackPanels) over
-//! the whole depth); activations and cotangents are read where they lie.
+//! the whole depth); activations and cotangents are read where they lie. The depth of a tile's products is never cut:
+//! an element is finished when it is stored.
 
 use super::{
-    blocked::Gemm,
+    blocked::Block,
     epilogue::{
         Bias, Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain, Save,
         Shape, Start, Unit,
     },
-    pack::Operand,
+    pack::{Operand, Right},
     panel::{Panel, Rows},
-    shape::{PanelSpan, Panels},
-    tile::CHAIN,
+    shape::Panels,
 };
 use crate::{
     act::{Activation, Identity, Relu},
@@ -25,8 +25,8 @@ use crate::{
 pub enum Derivative<T> {
     /// g' = 1.
     One,
-    /// g'(Z), row-major with this leading dimension. It may be the output itself if the depth is not cut
-    /// (`kc >= k`): between the blocks of a cut depth the output holds the sum so far.
+    /// g'(Z), row-major with this leading dimension. It lies apart from the output, which holds partial sums between
+    /// the blocks of a depth that is cut.
     Values(*const T, usize),
     /// Slope 1 where the bit is set, α elsewhere (0 for ReLU); bytes from a row to the next.
     Mask(*const u8, usize, T),
@@ -81,22 +81,23 @@ pub fn with_input_vjp<T: Real>(
     }
 }
 
-/// The weights of a product, k × n.
+/// The saved state of the layer below, as a tile reads it.
 #[derive(Debug, Clone, Copy)]
-pub enum Weights<T> {
-    /// Packed by [`PackPanels`](super::pack::PackPanels) over the whole depth.
-    Packed(*const T),
-    /// Row-major where they lie, with this leading dimension; n is a multiple of [`PAD`](super::shape::PAD).
-    Rows(*const T, usize),
+pub enum TileDerivative<T> {
+    /// Apart from the output.
+    Apart(Derivative<T>),
+    /// g'(Z) is what the output holds: δ' takes its place. Safe here alone, where no depth is cut and each element is
+    /// read for the last time as it is overwritten.
+    Output,
 }
 
-impl<T> Weights<T> {
-    /// The vectors of a panel from depth `pc` of `k`, and from a k to the next.
+impl<T> TileDerivative<T> {
+    /// The state, for this output.
     #[inline(always)]
-    fn panel(self, k: usize, pc: usize, span: PanelSpan) -> (*const T, usize) {
+    pub(super) fn over(self, (out, ld): (*mut T, usize)) -> Derivative<T> {
         match self {
-            Self::Packed(b) => (b.wrapping_add(k * span.col + pc * span.width), span.width),
-            Self::Rows(b, ld) => (b.wrapping_add(pc * ld + span.col), ld),
+            Self::Apart(d) => d,
+            Self::Output => Derivative::Values(out.cast_const(), ld),
         }
     }
 }
@@ -108,8 +109,7 @@ struct Product<T> {
     n: usize,
     k: usize,
     a: Operand<T>,
-    b: Weights<T>,
-    kc: usize,
+    b: Right<T>,
     whole: bool,
 }
 
@@ -119,39 +119,30 @@ struct ProductOn<T, I>(Product<T>, I);
 impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
     #[inline(always)]
     fn with<E: Epilogue<T>>(self, epilogue: E) {
-        let Self(Product { m, n, k, a, b, kc, whole }, isa) = self;
+        let Self(Product { m, n, k, a, b, whole }, isa) = self;
         debug_assert_eq!(a.cs, 1);
-        debug_assert!(kc >= k || kc.is_multiple_of(CHAIN), "a block that ends within a chain");
         let panels = Panels::new::<T, I>(n);
-        let mut pc = 0;
-        loop {
-            let depth = kc.min(k - pc);
-            for p in 0..panels.count() {
-                let mut span = panels.get(p);
-                if whole {
-                    span.cols = span.width;
-                }
-                let (b, ldb) = b.panel(k, pc, span);
-                let panel = Panel {
-                    m,
-                    row0: 0,
-                    k: depth,
-                    a: Rows::Contiguous(a.at(0, pc).ptr, a.rs),
-                    b,
-                    ldb,
-                    span,
-                    tile_rows: 0,
-                    first: pc == 0,
-                    last: pc + depth == k,
-                    epilogue,
-                };
-                // SAFETY: whoever built the product vouches for its operands over m, n and k.
-                unsafe { panel.run(isa) }
+        for p in 0..panels.count() {
+            let mut span = panels.get(p);
+            if whole {
+                span.cols = span.width;
             }
-            pc += depth;
-            if pc >= k {
-                break;
-            }
+            let (b, ldb) = b.panel(k, span);
+            let panel = Panel {
+                m,
+                row0: 0,
+                k,
+                a: Rows::Contiguous(a.ptr, a.rs),
+                b,
+                ldb,
+                span,
+                tile_rows: 0,
+                first: true,
+                last: true,
+                epilogue,
+            };
+            // SAFETY: whoever built the product vouches for its operands over m, n and k.
+            unsafe { panel.run(isa) }
         }
     }
 }
@@ -177,8 +168,6 @@ pub struct ForwardTile<T> {
     pub save: Save<T>,
     /// g.
     pub act: Activation<T>,
-    /// Depth of a cache block: a multiple of [`CHAIN`], or at least k.
-    pub kc: usize,
     /// A, the bias and the saved state have room for whole granules ([`padded`](super::shape::padded) columns),
     /// which may be overwritten: no tile is at an edge.
     pub whole: bool,
@@ -188,13 +177,13 @@ impl<T: Math> RawKernel for ForwardTile<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        let Self { m, n, k, x, w, kc, whole, .. } = self;
+        let Self { m, n, k, x, w, whole, .. } = self;
         with_forward(
             self.act,
             Bias::Columns(self.bias),
             self.a,
             self.save,
-            ProductOn(Product { m, n, k, a: x, b: Weights::Packed(w), kc, whole }, isa),
+            ProductOn(Product { m, n, k, a: x, b: Right::Packed(w), whole }, isa),
         );
     }
 }
@@ -211,15 +200,13 @@ pub struct InputVjpTile<T> {
     /// δ, m × k, with contiguous rows.
     pub delta: Operand<T>,
     /// W, k × n.
-    pub w: Weights<T>,
+    pub w: Right<T>,
     /// g' of the layer below.
-    pub derivative: Derivative<T>,
+    pub derivative: TileDerivative<T>,
     /// δ', m × n, row-major, and its leading dimension.
     pub out: (*mut T, usize),
     /// db', n elements, accumulated row by row: one chain goes on, and ends elsewhere; null for none.
     pub sums: *mut T,
-    /// Depth of a cache block: a multiple of [`CHAIN`], or at least k.
-    pub kc: usize,
     /// δ', the derivative and the sums have room for whole granules, which may be overwritten.
     pub whole: bool,
 }
@@ -228,9 +215,9 @@ impl<T: Math> RawKernel for InputVjpTile<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        let Self { m, n, k, delta, w, kc, whole, .. } = self;
-        let product = ProductOn(Product { m, n, k, a: delta, b: w, kc, whole }, isa);
-        with_input_vjp(self.derivative, self.out, self.sums, product);
+        let Self { m, n, k, delta, w, whole, .. } = self;
+        let product = ProductOn(Product { m, n, k, a: delta, b: w, whole }, isa);
+        with_input_vjp(self.derivative.over(self.out), self.out, self.sums, product);
     }
 }
 
@@ -337,10 +324,10 @@ impl<T: Real> RawKernel for FoldSlots<T> {
     }
 }
 
-/// A blocked product on an ISA, waiting for its epilogue.
-struct GemmOn<T, I>(Gemm<T, ()>, I);
+/// A block of a product on an ISA, waiting for its epilogue.
+struct BlockOn<T, I>(Block<T, ()>, I);
 
-impl<T: Real, I: Lanes<T>> WithEpilogue<T> for GemmOn<T, I> {
+impl<T: Real, I: Lanes<T>> WithEpilogue<T> for BlockOn<T, I> {
     #[inline(always)]
     fn with<E: Epilogue<T>>(self, epilogue: E) {
         // SAFETY: whoever runs the fused product vouched for its operands.
@@ -348,11 +335,11 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for GemmOn<T, I> {
     }
 }
 
-/// A ← g(X·Wᵀ + b) as one blocked product, for layers whose weights do not stay in cache.
+/// A block of A ← g(X·Wᵀ + b), for layers whose weights do not stay in cache.
 #[derive(Debug, Clone, Copy)]
-pub struct ForwardGemm<T> {
+pub struct ForwardBlock<T> {
     /// X·Wᵀ.
-    pub gemm: Gemm<T, ()>,
+    pub block: Block<T, ()>,
     /// b, or null.
     pub bias: *const T,
     /// A, row-major, and its leading dimension.
@@ -363,32 +350,29 @@ pub struct ForwardGemm<T> {
     pub act: Activation<T>,
 }
 
-impl<T: Math> RawKernel for ForwardGemm<T> {
+impl<T: Math> RawKernel for ForwardBlock<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        with_forward(self.act, Bias::Columns(self.bias), self.a, self.save, GemmOn(self.gemm, isa));
+        with_forward(self.act, Bias::Columns(self.bias), self.a, self.save, BlockOn(self.block, isa));
     }
 }
 
-/// δ' ← (δ·W) ⊙ g' as one blocked product, adding its column sums to db'.
+/// A block of δ' ← (δ·W) ⊙ g'.
 #[derive(Debug, Clone, Copy)]
-pub struct InputVjpGemm<T> {
+pub struct InputVjpBlock<T> {
     /// δ·W.
-    pub gemm: Gemm<T, ()>,
+    pub block: Block<T, ()>,
     /// g' of the layer below.
     pub derivative: Derivative<T>,
     /// δ', row-major, and its leading dimension.
     pub out: (*mut T, usize),
-    /// db', accumulated row by row; null for none, as for more rows than a [`CHAIN`] has.
-    pub sums: *mut T,
 }
 
-impl<T: Math> RawKernel for InputVjpGemm<T> {
+impl<T: Math> RawKernel for InputVjpBlock<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        debug_assert!(self.sums.is_null() || self.gemm.m <= CHAIN);
-        with_input_vjp(self.derivative, self.out, self.sums, GemmOn(self.gemm, isa));
+        with_input_vjp(self.derivative, self.out, core::ptr::null_mut(), BlockOn(self.block, isa));
     }
 }

@@ -10,7 +10,7 @@
 //! where whoever runs the tiles folds the lanes and begins anew: between tiles, never within one.
 
 use super::{
-    dense::{Derivative, WithEpilogue, with_forward, with_input_vjp},
+    dense::{TileDerivative, WithEpilogue, with_forward, with_input_vjp},
     epilogue::{Epilogue, Save},
     pack::Operand,
     panel::{Panel, Rows},
@@ -141,7 +141,7 @@ pub struct NarrowInputVjp<T> {
     /// δ.
     pub delta: Features<T>,
     /// g' of the layer below, feature-major.
-    pub derivative: Derivative<T>,
+    pub derivative: TileDerivative<T>,
     /// δ'.
     pub out: Features<T>,
 }
@@ -152,7 +152,8 @@ impl<T: Math> RawKernel for NarrowInputVjp<T> {
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, k, samples, wt, delta, out, .. } = self;
         let product = ProductOn { m, k, samples, w: wt, b: delta, isa };
-        with_input_vjp(self.derivative, (out.ptr, out.ld), core::ptr::null_mut(), product);
+        let to = (out.ptr, out.ld);
+        with_input_vjp(self.derivative.over(to), to, core::ptr::null_mut(), product);
         // SAFETY: whoever built the operation vouches for δ'.
         unsafe { clear_tail(out, m, samples) }
     }

@@ -1,6 +1,9 @@
 //! Packing: operands copied into the order in which the register tiles read them.
 
-use super::{panel::Heights, shape::Panels};
+use super::{
+    panel::Heights,
+    shape::{PanelSpan, Panels},
+};
 use crate::isa::{Lanes, RawKernel, Real};
 
 /// A matrix operand of any strides: element (i, j) at `ptr + i·rs + j·cs`.
@@ -28,6 +31,46 @@ impl<T> Operand<T> {
     }
 }
 
+/// B of a product, k × n, as the panels read it.
+#[derive(Debug, Clone, Copy)]
+pub enum Right<T> {
+    /// Packed by [`PackPanels`].
+    Packed(*const T),
+    /// Row-major where it lies, with this leading dimension; each row is readable up to a whole granule.
+    Rows(*const T, usize),
+}
+
+impl<T> Right<T> {
+    /// The vectors of a panel over the depth `k`, and from a k to the next.
+    #[inline(always)]
+    pub(crate) fn panel(self, k: usize, span: PanelSpan) -> (*const T, usize) {
+        match self {
+            Self::Packed(b) => (b.wrapping_add(k * span.col), span.width),
+            Self::Rows(b, ld) => (b.wrapping_add(span.col), ld),
+        }
+    }
+}
+
+/// A share of the panels of a matrix: how many there are depends on the ISA, into how many shares they go does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Which.
+    pub index: usize,
+    /// Of how many; at least one. Shares beyond the panels are empty.
+    pub count: usize,
+}
+
+impl Share {
+    /// All panels.
+    pub const ALL: Self = Self { index: 0, count: 1 };
+
+    /// The panels, from the first to one past the last, of `panels`.
+    #[inline(always)]
+    pub fn of(self, panels: usize) -> (usize, usize) {
+        (panels * self.index / self.count, panels * (self.index + 1) / self.count)
+    }
+}
+
 /// Packs α·B, k × n, into panels: panel after tile-wide panel, each k rows of the panel's width, columns
 /// beyond n zero. Panel `p` starts at element k · `Panels::get(p).col` of `dst`.
 #[derive(Debug, Clone, Copy)]
@@ -39,9 +82,7 @@ pub struct PackPanels<T> {
     /// Its columns.
     pub n: usize,
     /// Which panels.
-    pub from: usize,
-    /// One past the last panel; clamped to how many there are.
-    pub to: usize,
+    pub share: Share,
     /// Scales every element; 1 leaves the bits alone.
     pub alpha: T,
     /// Element 0 of panel 0: k · (n rounded up to whole granules) elements.
@@ -55,7 +96,8 @@ impl<T: Real> RawKernel for PackPanels<T> {
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let panels = Panels::new::<T, I>(self.n);
         let Self { k, alpha, .. } = self;
-        for p in self.from..self.to.min(panels.count()) {
+        let (from, to) = self.share.of(panels.count());
+        for p in from..to {
             let span = panels.get(p);
             let dst = self.dst.wrapping_add(k * span.col);
             let src = self.b.at(0, span.col);

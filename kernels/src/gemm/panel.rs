@@ -73,8 +73,9 @@ struct Sums<T> {
 }
 
 /// One chain of some rows of a panel, with the panel's width in vectors and the kind of its rows (`UNIT`: adjacent) in
-/// its type: compiled, and seen in a profile, as a function of its own.
-struct PanelTiles<T, E, const NV: usize, const UNIT: bool> {
+/// its type; `ONE`: the chain is all of the product's depth, so nothing is added and the epilogue finishes it.
+#[derive(Clone, Copy)]
+struct PanelTiles<T, E, const NV: usize, const UNIT: bool, const ONE: bool> {
     panel: Panel<T, E>,
     /// Rows: from, and up to.
     rows: (usize, usize),
@@ -139,10 +140,16 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
         let out = out.wrapping_add(self.row0 * ld + self.span.col);
         let out = Sums { ptr: out, ld, cols: self.span.cols };
         let (first, last) = ((!self.first).then_some(out), (!self.last).then_some(out));
-        let whole =
-            PanelTiles { panel: self, rows: (0, self.m), from: 0, steps: self.k, before: first, after: last };
+        let (rows, from, steps) = ((0, self.m), 0, self.k);
+        if self.k <= CHAIN && self.first && self.last {
+            let (before, after) = (None, None);
+            let whole = PanelTiles { panel: self, rows, from, steps, before, after };
+            outline::<_, Chain<'_, T, E, NV, UNIT, true>>(isa, Chain(&whole));
+            return;
+        }
+        let whole = PanelTiles { panel: self, rows, from, steps, before: first, after: last };
         if self.k <= CHAIN {
-            outline::<_, PanelTiles<T, E, NV, UNIT>>(isa, whole);
+            outline::<_, Chain<'_, T, E, NV, UNIT, false>>(isa, Chain(&whole));
             return;
         }
         let (mut room, width) = (MaybeUninit::<[I::V; WAITING]>::uninit(), NV * I::LANES);
@@ -156,14 +163,16 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
                 let before = if from == 0 { first } else { waiting };
                 let after = if from + steps == self.k { last } else { waiting };
                 let tiles = PanelTiles { rows, from, steps, before, after, ..whole };
-                outline::<_, PanelTiles<T, E, NV, UNIT>>(isa, tiles);
+                outline::<_, Chain<'_, T, E, NV, UNIT, false>>(isa, Chain(&tiles));
                 from += steps;
             }
         }
     }
 }
 
-impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> PanelTiles<T, E, NV, UNIT> {
+impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool>
+    PanelTiles<T, E, NV, UNIT, ONE>
+{
     /// One register tile, whose first row is `i`.
     ///
     /// # Safety
@@ -194,15 +203,16 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> PanelTiles<T, E
         }
         // SAFETY: the caller's promise, narrowed to this tile.
         unsafe {
-            let acc = match self.before {
+            let (before, after) = if const { ONE } { (None, None) } else { (self.before, self.after) };
+            let acc = match before {
                 None => panel.epilogue.start::<I, MR, NV>(isa, at),
                 Some(_) => [[isa.zero(); NV]; MR],
             };
             let mut acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.steps, a, stride, b, panel.ldb);
-            if let Some(Sums { ptr, ld, cols }) = self.before {
+            if let Some(Sums { ptr, ld, cols }) = before {
                 acc = add_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
             }
-            match self.after {
+            match after {
                 None => panel.epilogue.finish(isa, acc, at),
                 Some(Sums { ptr, ld, cols }) => {
                     store_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
@@ -226,12 +236,36 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> PanelTiles<T, E
     }
 }
 
-impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool> LaneKernel for PanelTiles<T, E, NV, UNIT> {
+/// [`PanelTiles`] on their way: compiled, and seen in a profile, as a function of its own. By reference, so that nothing
+/// is copied for a call that small panels would feel.
+struct Chain<'a, T, E, const NV: usize, const UNIT: bool, const ONE: bool>(
+    &'a PanelTiles<T, E, NV, UNIT, ONE>,
+);
+
+impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool> LaneKernel
+    for Chain<'_, T, E, NV, UNIT, ONE>
+{
     type Elem = T;
     type Output = ();
 
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        // A variable of this function's own: its fields are loaded once, and not after every store.
+        let tiles = *self.0;
+        // SAFETY: whoever made the panel vouches for its operands.
+        unsafe { tiles.run(isa) }
+    }
+}
+
+impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool>
+    PanelTiles<T, E, NV, UNIT, ONE>
+{
+    /// All tiles of its rows.
+    ///
+    /// # Safety
+    /// As for [`Panel::run`].
+    #[inline(always)]
+    unsafe fn run<I: Lanes<T>>(&self, isa: I) {
         // Rows that are not adjacent are never packed, so their tiles have the height of this width.
         let own = const { tile_rows(I::TILES, NV, UNIT) };
         let tall = if UNIT && matches!(self.panel.a, Rows::Packed(_)) { self.panel.tile_rows } else { own };

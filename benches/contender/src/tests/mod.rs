@@ -76,7 +76,7 @@ fn every_activation_agrees_with_a_loop_in_f64() {
     }
 }
 
-/// Enough work for two tasks, on both of a plan's paths.
+/// Enough work for two members, on two of a plan's paths.
 #[test]
 fn two_threads_give_the_bits_of_one() {
     for (widths, batch, act) in [(vec![64, 128, 128, 9], 300, 2), (vec![300, 600, 300], 50, 1)] {

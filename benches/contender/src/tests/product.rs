@@ -5,7 +5,7 @@ use crate::{peer_gemm_create, peer_gemm_destroy, peer_gemm_run};
 
 #[test]
 fn products_agree_with_a_loop_in_f64() {
-    // The last has enough work for two tasks.
+    // The last has enough work for two members.
     for (m, n, k) in [(1, 1, 1), (7, 33, 20), (64, 1, 300), (150, 130, 200)] {
         let mut numbers = Numbers(3);
         let (a, b) = (numbers.take(m * k), numbers.take(k * n));

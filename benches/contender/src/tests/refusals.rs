@@ -81,13 +81,16 @@ fn problems_that_are_none_are_refused() {
     });
 }
 
-/// The pool is made once: a step that says three threads is not to run on two.
+/// Each step has a team of its own.
 #[test]
-fn a_process_has_one_number_of_threads() {
-    let operands = Operands::new(&[3, 4, 2], 5, 0);
-    assert!(operands.create(c"default", 2).is_some());
-    assert!(operands.create(c"default", 3).is_none());
-    assert!(operands.create(c"default", 1).is_some(), "one thread needs no pool");
+fn a_process_may_have_steps_of_several_numbers_of_threads() {
+    let operands = Operands::new(&[64, 128, 9], 300, 2);
+    let mut steps = [1, 2, 3].map(|n| operands.create(c"default", n).expect("the variant can do it"));
+    let [one, two, three] = steps.each_mut().map(|step| operands.run(step));
+    for other in [two, three] {
+        assert!(one.y == other.y && one.dw == other.dw && one.db == other.db);
+    }
+    assert!(operands.create(c"default", 1025).is_none());
 }
 
 #[test]
@@ -125,10 +128,10 @@ fn a_failure_or_a_panic_ends_here() {
 }
 
 #[test]
-fn a_step_that_panics_leaves_nan() {
+fn a_step_that_fails_leaves_nan() {
     let operands = Operands::new(&[3, 4, 2], 5, 0);
     let mut step = operands.create(c"default", 1).expect("the variant can do it");
-    step.params.pop(); // the last bias is then out of range
+    step.batch += 1; // more rows than x has
     let results = operands.run(&mut step);
     for array in [&results.y].into_iter().chain(&results.dw).chain(&results.db) {
         assert!(array.iter().all(|v| v.is_nan()));

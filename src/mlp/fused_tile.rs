@@ -1,0 +1,271 @@
+//! A tile of the fused path on its way through the layers.
+
+use super::{
+    call::Call,
+    ends::{Cotangent, RowsAt, copy_rows, direct, slice},
+    layout::{Block, PackedWeights, TileEnds},
+    params::Places,
+    pass::Layers,
+    spec::Mlp,
+};
+use crate::{MatMut, MatRef, Scalar, engine::Engine, gemm::operand, shared::Shared};
+use nablas_kernels::{
+    act::{BackwardRows, Rows, Saved},
+    gemm::{
+        dense::{Derivative, ForwardTile, InputVjpTile, TileDerivative, WeightVjpTile},
+        epilogue::Save,
+        pack::{Operand, PackPanels, Right, Share},
+        shape::PAD,
+    },
+};
+
+/// An input VJP reads W where it lies up to this width: above, panels of it would fall into few sets of L1.
+pub(super) const IN_PLACE: usize = 128;
+
+/// A seat's memory.
+#[derive(Clone, Copy)]
+pub(super) struct Arena<'a, T> {
+    pub(super) base: *mut T,
+    pub(super) block: Block<'a, T>,
+    pub(super) ends: TileEnds,
+}
+
+impl<T: Scalar> Arena<'_, T> {
+    /// ∂L/∂A_L, then δ_L, and its leading dimension.
+    pub(super) fn dy(&self) -> (*mut T, usize) {
+        (self.base.wrapping_add(self.ends.dy), self.ends.lddy)
+    }
+
+    /// The copy of X, later dX, and its leading dimension.
+    fn x(&self) -> (*mut T, usize) {
+        (self.base.wrapping_add(self.ends.x), self.ends.ldx)
+    }
+}
+
+/// The network, its parameters and their panels: what every tile reads.
+#[derive(Clone, Copy)]
+pub(super) struct Net<'a, T: Scalar> {
+    pub(super) mlp: &'a Mlp<T>,
+    pub(super) engine: &'a Engine,
+    pub(super) params: Places<'a, T>,
+    pub(super) layout: &'a [PackedWeights],
+    /// The panels: only read once they are packed.
+    pub(super) panels: Shared<T>,
+}
+
+impl<T: Scalar> Net<'_, T> {
+    /// Whether the input VJP reads W where it lies.
+    fn in_place(&self, l: usize) -> bool {
+        let inputs = self.mlp.layers()[l].inputs;
+        inputs.is_multiple_of(PAD) && inputs <= IN_PLACE
+    }
+
+    /// W of layer index `l` as the input VJP reads it.
+    fn right(&self, l: usize) -> Right<T> {
+        if self.in_place(l) {
+            return Right::Rows(self.params.w(l), self.mlp.layers()[l].inputs);
+        }
+        Right::Packed(self.panels.add(self.layout[l].backward))
+    }
+
+    /// Packs a share of W of layer index `l`: Wᵀ for the forward product, with the bias padded beside it, or W for the
+    /// input VJP, unless that reads it where it lies.
+    ///
+    /// # Safety
+    /// The parameters are valid, the panels writable; nothing else accesses the share.
+    pub(super) unsafe fn pack(&self, l: usize, forward: bool, share: Share) {
+        let (spec, at) = (&self.mlp.layers()[l], &self.layout[l]);
+        let w = Operand { ptr: self.params.w(l).cast_const(), rs: spec.inputs as isize, cs: 1 };
+        let (b, k, n, dst) = match forward {
+            true => (w.t(), spec.inputs, spec.outputs, at.forward),
+            false if self.in_place(l) => return,
+            false => (w, spec.outputs, spec.inputs, at.backward),
+        };
+        let dst = self.panels.add(dst);
+        // What the padding of the bias holds only reaches padding.
+        // SAFETY: W and b are valid over the layer's shape, and their copies have room.
+        unsafe {
+            if forward && share.index == 0 {
+                core::ptr::copy_nonoverlapping(self.params.b(l), self.panels.add(at.bias), spec.outputs);
+            }
+            self.engine.run_raw(PackPanels { b, k, n, share, alpha: T::ONE, dst });
+        }
+    }
+}
+
+/// A tile on its way through the layers. Whoever makes one vouches: its blocks, `y` and `dx` are valid over the rows of
+/// `x` and `grads` over the parameters, nothing else accesses what it writes, and the panels are packed.
+pub(super) struct Tile<'a, T: Scalar> {
+    pub(super) net: Net<'a, T>,
+    /// What the forward pass saves and the backward pass reads.
+    pub(super) acts: Block<'a, T>,
+    pub(super) arena: Arena<'a, T>,
+    /// `acts` is the arena's block: δ_l takes the place of g'(Z_l), which is read for the last time as it is overwritten.
+    pub(super) shared: bool,
+    pub(super) x: MatRef<'a, T>,
+    /// A_{l−1}, with contiguous rows.
+    pub(super) input: Operand<T>,
+    /// Whether state is saved.
+    pub(super) save: bool,
+    pub(super) y: Option<RowsAt<T>>,
+    pub(super) grads: Places<'a, T>,
+    /// The gradient is set, not added to.
+    pub(super) fresh: bool,
+    pub(super) dx: Option<RowsAt<T>>,
+    /// δ_l, and its leading dimension.
+    pub(super) delta: (*mut T, usize),
+}
+
+impl<T: Scalar> Tile<'_, T> {
+    /// Sees to it that the input has contiguous rows: a copy where X has not.
+    ///
+    /// # Safety
+    /// The arena is writable, and nothing else accesses it.
+    pub(super) unsafe fn contiguous(&mut self) {
+        if self.input.cs != 1 {
+            let (to, ld) = self.arena.x();
+            // SAFETY: the copy has room for the rows.
+            unsafe { copy_rows(self.x.shape(), self.input, (to, ld as isize, 1)) }
+            self.input = Operand { ptr: to.cast_const(), rs: ld as isize, cs: 1 };
+        }
+    }
+
+    /// Puts ∂L/∂A_L of rows `start..end` of the batch where the backward pass starts from.
+    ///
+    /// # Safety
+    /// The tile is valid over the rows, and for a loss its A_L has been computed; the row losses are this call's alone.
+    pub(super) unsafe fn seed(
+        &self,
+        call: &Call<'_, T>,
+        cotangent: &Cotangent<'_, T>,
+        start: usize,
+        end: usize,
+    ) {
+        let (rows, n) = (end - start, self.net.mlp.outputs());
+        let (to, ld) = self.arena.dy();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match cotangent {
+                Cotangent::Given(dy) => {
+                    copy_rows((rows, n), operand(slice(*dy, start, end)), (to, ld as isize, 1));
+                }
+                Cotangent::Loss(..) => {
+                    let (a, lda) = self.acts.a(self.net.mlp.layers().len() - 1);
+                    let y = MatRef::from_raw_parts(a.cast_const(), rows, n, lda as isize, 1);
+                    let delta = MatMut::from_raw_parts(to, rows, n, ld as isize, 1);
+                    call.row_losses(cotangent, start, y, delta);
+                }
+            }
+        }
+    }
+
+    /// db of layer index `l`, to be added to.
+    fn db(&self, l: usize) -> *mut T {
+        let at = self.grads.b(l);
+        if self.fresh {
+            // SAFETY: b_l's gradient has as many elements as layer l has outputs.
+            unsafe { core::slice::from_raw_parts_mut(at, self.net.mlp.layers()[l].outputs) }.fill(T::ZERO);
+        }
+        at
+    }
+
+    /// X as the weight VJP reads it: by whole vectors.
+    fn whole_input(&self) -> (*const T, usize) {
+        let x = &self.x;
+        if x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD) {
+            return (x.as_ptr(), x.row_stride() as usize);
+        }
+        let (to, ld) = self.arena.x();
+        if self.shared && x.col_stride() != 1 {
+            // The forward pass has copied it.
+            return (to, ld);
+        }
+        // SAFETY: the copy has room for the rows; its padding stays as it is, and only feeds padding.
+        unsafe { copy_rows(x.shape(), operand(*x), (to, ld as isize, 1)) }
+        (to, ld)
+    }
+}
+
+impl<T: Scalar> Layers for Tile<'_, T> {
+    fn forward(&mut self, l: usize) {
+        let (net, m) = (&self.net, self.x.nrows());
+        let spec = &net.mlp.layers()[l];
+        let (k, n, act) = (spec.inputs, spec.outputs, spec.activation);
+        let end = self.y.filter(|_| l + 1 == net.mlp.layers().len());
+        // A_L goes straight to the caller, unless the backward pass wants it beside the derivative.
+        let out = end.and_then(direct).filter(|_| !(self.save && act.saved() == Saved::Output));
+        let (a, whole) = (out.unwrap_or(self.acts.a(l)), out.is_none());
+        let save = if self.save { self.acts.state(net.mlp, l).save(act) } else { Save::NONE };
+        let (w, bias) = (net.panels.add(net.layout[l].forward), net.panels.add(net.layout[l].bias));
+        let (w, bias, x) = (w.cast_const(), bias.cast_const(), self.input);
+        self.input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
+        // SAFETY: the tile's maker vouched; the padding is the block's own; A_L is copied once it is there.
+        unsafe {
+            net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a, save, act, whole });
+            if let Some(y) = end.filter(|_| whole) {
+                copy_rows((m, n), self.input, y);
+            }
+        }
+    }
+
+    fn output_delta(&mut self) {
+        let (mlp, last) = (self.net.mlp, self.net.mlp.layers().len() - 1);
+        let (ptr, ld) = self.arena.dy();
+        self.delta = (ptr, ld);
+        let d = Rows { ptr, ld, rows: self.x.nrows(), cols: mlp.outputs() };
+        let act = mlp.layers()[last].activation;
+        // SAFETY: the tile's maker vouched.
+        unsafe {
+            let kept = self.acts.state(mlp, last).kept(act);
+            self.net.engine.run(BackwardRows::new(act, d, kept, self.db(last)));
+        }
+    }
+
+    fn weight_vjp(&mut self, l: usize) {
+        let (spec, rows) = (&self.net.mlp.layers()[l], self.x.nrows());
+        let (m, n) = (spec.outputs, spec.inputs);
+        let delta = Operand { ptr: self.delta.0.cast_const(), rs: self.delta.1 as isize, cs: 1 };
+        let (a, lda) = if l > 0 {
+            let (a, lda) = self.acts.a(l - 1);
+            (a.cast_const(), lda)
+        } else {
+            self.whole_input()
+        };
+        let (dw, lddw, fresh) = (self.grads.w(l), n, self.fresh);
+        // SAFETY: the tile's maker vouched.
+        unsafe { self.net.engine.run_raw(WeightVjpTile { rows, m, n, delta, a, lda, dw, lddw, fresh }) }
+    }
+
+    fn input_vjp(&mut self, l: usize) {
+        let (net, m) = (&self.net, self.x.nrows());
+        let spec = &net.mlp.layers()[l];
+        let (k, n, w) = (spec.outputs, spec.inputs, net.right(l));
+        let delta = Operand { ptr: self.delta.0.cast_const(), rs: self.delta.1 as isize, cs: 1 };
+        // SAFETY: the tile's maker vouched; δ takes the place of a derivative only where the two are one.
+        unsafe {
+            if l > 0 {
+                let act = net.mlp.layers()[l - 1].activation;
+                let derivative = match self.shared && act.saved() == Saved::Derivative {
+                    true => TileDerivative::Output,
+                    false => TileDerivative::Apart(self.acts.state(net.mlp, l - 1).derivative(act)),
+                };
+                // The sums go on in padded memory, and back: tiles at no edge are the faster ones.
+                let (db, sums) = (self.db(l - 1), self.arena.base.wrapping_add(self.arena.ends.sums));
+                core::ptr::copy_nonoverlapping(db.cast_const(), sums, n);
+                let (out, whole) = (self.arena.block.g(l - 1), true);
+                net.engine.run_raw(InputVjpTile { m, k, n, delta, w, derivative, out, sums, whole });
+                core::ptr::copy_nonoverlapping(sums.cast_const(), db, n);
+                self.delta = out;
+            } else if let Some(dx) = self.dx {
+                let straight = direct(dx);
+                let (out, whole) = (straight.unwrap_or(self.arena.x()), false);
+                let (derivative, sums) = (TileDerivative::Apart(Derivative::One), core::ptr::null_mut());
+                net.engine.run_raw(InputVjpTile { m, k, n, delta, w, derivative, out, sums, whole });
+                if straight.is_none() {
+                    let from = Operand { ptr: out.0.cast_const(), rs: out.1 as isize, cs: 1 };
+                    copy_rows((m, n), from, dx);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A product and what becomes of it.
+
+use super::State;
+use crate::Scalar;
+use nablas_kernels::{
+    act::Activation,
+    gemm::{epilogue::Start, pack::Operand, shape::PAD},
+};
+
+/// What becomes of a product. Outputs are row-major, an address and a leading dimension.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Finish<T> {
+    /// C ← start + α·A·B.
+    Plain { c: (*mut T, usize), start: Start<T> },
+    /// A_l ← g(A·B + b), and the saved state; b is null for none.
+    Forward { bias: *const T, a: (*mut T, usize), state: State<T>, act: Activation<T> },
+    /// δ' ← (A·B) ⊙ g' of the layer below, whose state lies apart from δ'.
+    InputVjp { state: State<T>, act: Activation<T>, out: (*mut T, usize) },
+}
+
+/// C (m × n) ← finish(α·A·B).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Op<T> {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    /// Scales A, or B in a product that was transposed as a whole; 1 but for `Plain`.
+    pub(crate) alpha: T,
+    pub(crate) alpha_on_b: bool,
+    pub(crate) a: Operand<T>,
+    pub(crate) b: Operand<T>,
+    /// Whether each row of B is readable up to a multiple of [`PAD`] elements.
+    pub(crate) padded: bool,
+    pub(crate) finish: Finish<T>,
+}
+
+// SAFETY: addresses, strides and sizes; items read the operands and write disjoint parts of the outputs.
+unsafe impl<T: Send> Send for Op<T> {}
+// SAFETY: as for Send.
+unsafe impl<T: Send> Sync for Op<T> {}
+
+impl<T: Scalar> Op<T> {
+    fn new((m, n, k): (usize, usize, usize), a: Operand<T>, b: Operand<T>, finish: Finish<T>) -> Self {
+        let padded = n.is_multiple_of(PAD);
+        Self { m, n, k, alpha: T::ONE, alpha_on_b: false, a, b, padded, finish }
+    }
+
+    /// C ← start + α·A·B.
+    pub(crate) fn plain(
+        sizes: (usize, usize, usize),
+        alpha: T,
+        a: Operand<T>,
+        b: Operand<T>,
+        c: (*mut T, usize),
+        start: Start<T>,
+    ) -> Self {
+        Self { alpha, ..Self::new(sizes, a, b, Finish::Plain { c, start }) }
+    }
+
+    /// A_l ← g(X·Wᵀ + b) of `m` rows, from W n × k.
+    pub(crate) fn forward(
+        sizes: (usize, usize, usize),
+        x: Operand<T>,
+        w: Operand<T>,
+        bias: *const T,
+        a: (*mut T, usize),
+        state: State<T>,
+        act: Activation<T>,
+    ) -> Self {
+        Self::new(sizes, x, w.t(), Finish::Forward { bias, a, state, act })
+    }
+
+    /// δ' ← (δ·W) ⊙ g' of `m` rows, from W k × n.
+    pub(crate) fn input_vjp(
+        sizes: (usize, usize, usize),
+        delta: Operand<T>,
+        w: Operand<T>,
+        state: State<T>,
+        act: Activation<T>,
+        out: (*mut T, usize),
+    ) -> Self {
+        Self::new(sizes, delta, w, Finish::InputVjp { state, act, out })
+    }
+
+    /// dW ← (dW +) δᵀ·A of `rows` rows, n_l × n_{l−1}.
+    pub(crate) fn weight_vjp(
+        (rows, outputs, inputs): (usize, usize, usize),
+        delta: Operand<T>,
+        a: Operand<T>,
+        dw: (*mut T, usize),
+        accumulate: bool,
+    ) -> Self {
+        let start = if accumulate { Start::C } else { Start::Zero };
+        Self::new((outputs, inputs, rows), delta.t(), a, Finish::Plain { c: dw, start })
+    }
+
+    /// m, n and k.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        (self.m, self.n, self.k)
+    }
+
+    /// FLOP of the product.
+    pub(crate) fn flop(&self) -> f64 {
+        2.0 * self.m as f64 * self.n as f64 * self.k as f64
+    }
+
+    /// Whether few rows use B, and it can be read where it lies, by whole vectors: packing it would not be repaid.
+    pub(super) fn in_place(&self) -> bool {
+        let plain = !self.alpha_on_b || self.alpha == T::ONE;
+        plain && self.m <= 24 && self.padded && self.b.cs == 1 && self.b.rs >= 0
+    }
+}
