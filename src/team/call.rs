@@ -32,6 +32,9 @@ pub(super) struct Call<'a> {
     seated: Apart<AtomicUsize>,
     /// Not 0 while members that have taken a seat wait for the others to come: in calls that insist on members.
     gate: AtomicUsize,
+    /// Seats that have drawn a ticket; before that, nobody draws a second one in calls that insist on members.
+    drawn: AtomicUsize,
+    insists: bool,
     /// Seats that have run an item, of those that have left.
     ran: AtomicUsize,
     /// What the first panic said.
@@ -71,14 +74,17 @@ impl<'a> Call<'a> {
             done: Apart(AtomicUsize::new(0)),
             seated: Apart(AtomicUsize::new(1)),
             gate: AtomicUsize::new(0),
+            drawn: AtomicUsize::new(0),
+            insists: false,
             ran: AtomicUsize::new(0),
             panic: UnsafeCell::new(None),
         }
     }
 
-    /// Makes members wait before their first item, until [`wait_for_seats`](Self::wait_for_seats).
+    /// Makes members wait before their first item, until [`wait_for_seats`](Self::wait_for_seats), and leaves each a
+    /// ticket that the others could have drawn before it came to run.
     pub(super) fn insisting(self) -> Self {
-        Self { gate: AtomicUsize::new(1), ..self }
+        Self { gate: AtomicUsize::new(1), insists: true, ..self }
     }
 
     /// Waits until so many seats are taken, for a bounded time, and lets all begin.
@@ -121,6 +127,9 @@ impl<'a> Call<'a> {
         let mut at = Cursor { phase: usize::MAX, first: 0, end: 0 };
         loop {
             let ticket = self.ticket.0.fetch_add(1, Ordering::Relaxed);
+            if self.insists && at.phase == usize::MAX {
+                self.drawn.fetch_add(1, Ordering::Relaxed);
+            }
             if !at.reach(ticket, self.schedule) || !self.wait_for(at.first) {
                 return;
             }
@@ -128,6 +137,17 @@ impl<'a> Call<'a> {
             self.schedule.run(seat, at.phase, ticket - at.first);
             // Not after a panic: `done` says what has been run to its end, and POISONED sends home who waits for more.
             self.done.0.fetch_add(1, Ordering::AcqRel);
+            if self.insists {
+                self.leave_one_to_each();
+            }
+        }
+    }
+
+    /// Waits until each seat that is taken has drawn a ticket. All do: a seat is taken by a thread that is about to.
+    fn leave_one_to_each(&self) {
+        let mut wait = Wait::default();
+        while self.drawn.load(Ordering::Relaxed) < self.seated.0.load(Ordering::Relaxed).min(self.limit) {
+            wait.turn();
         }
     }
 
