@@ -4,7 +4,7 @@ use super::{
     call::{Call, Goal},
     ends::slice,
     fold::{fold_items, fold_slots, slot},
-    fused_tile::{Arena, IN_PLACE, Net, Tile},
+    fused_tile::{Arena, FEW, IN_PLACE, Net, Tile},
     layout::{Block, PackedWeights, Store, TileEnds},
     params::Places,
     pass,
@@ -96,7 +96,8 @@ impl Fused {
     fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
         let panels = call.panels.map_or(call.memory.add(self.panels), |p| p.0);
         let (mlp, engine) = (&call.setup.mlp, call.setup.engine());
-        Net { mlp, engine, params: call.params, layout: &self.packed, panels: Shared(panels) }
+        let few = call.panels.is_none() && call.batch() <= FEW;
+        Net { mlp, engine, params: call.params, layout: &self.packed, panels: Shared(panels), few }
     }
 
     /// A seat's tile.
@@ -208,7 +209,7 @@ impl<T: Scalar> Path<T> for Fused {
 
     unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {
         let (mlp, engine) = (&setup.mlp, setup.engine());
-        let net = Net { mlp, engine, params, layout: &self.packed, panels: Shared(to) };
+        let net = Net { mlp, engine, params, layout: &self.packed, panels: Shared(to), few: false };
         let (l, direction, share) = self.packing(item, 2);
         // SAFETY: the caller's promise; items pack disjoint panels.
         unsafe { net.pack(l, direction == 0, share) }

@@ -22,6 +22,9 @@ use nablas_kernels::{
 /// An input VJP reads W where it lies up to this width: above, panels of it would fall into few sets of L1.
 pub(super) const IN_PLACE: usize = 128;
 
+/// Batches of up to this many rows do not repay packing: W is read where it lies, both ways.
+pub(super) const FEW: usize = 16;
+
 /// A seat's memory.
 #[derive(Clone, Copy)]
 pub(super) struct Arena<'a, T> {
@@ -51,13 +54,15 @@ pub(super) struct Net<'a, T: Scalar> {
     pub(super) layout: &'a [PackedWeights],
     /// The panels: only read once they are packed.
     pub(super) panels: Shared<T>,
+    /// The batch has few rows, and no panels came with the parameters: W is read where it lies as far as can be.
+    pub(super) few: bool,
 }
 
 impl<T: Scalar> Net<'_, T> {
     /// Whether the input VJP reads W where it lies.
     fn in_place(&self, l: usize) -> bool {
         let inputs = self.mlp.layers()[l].inputs;
-        inputs.is_multiple_of(PAD) && inputs <= IN_PLACE
+        inputs.is_multiple_of(PAD) && (inputs <= IN_PLACE || self.few)
     }
 
     /// W of layer index `l` as the input VJP reads it.
@@ -87,6 +92,9 @@ impl<T: Scalar> Net<'_, T> {
         unsafe {
             if forward && share.index == 0 {
                 core::ptr::copy_nonoverlapping(self.params.b(l), self.panels.add(at.bias), spec.outputs);
+            }
+            if forward && self.few {
+                return;
             }
             self.engine.run_raw(PackPanels { b, k, n, share, alpha: T::ONE, dst });
         }
@@ -196,8 +204,11 @@ impl<T: Scalar> Layers for Tile<'_, T> {
         let out = end.and_then(direct).filter(|_| !(self.save && act.saved() == Saved::Output));
         let (a, whole) = (out.unwrap_or(self.acts.a(l)), out.is_none());
         let save = if self.save { self.acts.state(net.mlp, l).save(act) } else { Save::NONE };
-        let (w, bias) = (net.panels.add(net.layout[l].forward), net.panels.add(net.layout[l].bias));
-        let (w, bias, x) = (w.cast_const(), bias.cast_const(), self.input);
+        let w = match net.few {
+            true => Right::Columns(net.params.w(l).cast_const(), k),
+            false => Right::Packed(net.panels.add(net.layout[l].forward)),
+        };
+        let (bias, x) = (net.panels.add(net.layout[l].bias).cast_const(), self.input);
         self.input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
         // SAFETY: the tile's maker vouched; the padding is the block's own; A_L is copied once it is there.
         unsafe {

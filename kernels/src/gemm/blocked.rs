@@ -5,6 +5,7 @@
 //! multiples of [`CHAIN`], so that no cut leaves a trace in the bits.
 
 use super::{
+    across::Across,
     epilogue::Epilogue,
     pack::{CopyRows, Operand, PackRows, Right, Share},
     panel::{Panel, Rows},
@@ -122,6 +123,24 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Block<T, E> {
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let panels = Panels::new::<T, I>(self.n);
         let (from, to) = self.share.of(panels.count());
+        if const { E::ACROSS }
+            && let Right::Columns(b, ldb) = self.b
+        {
+            let (m, row0, k, epilogue) = (self.m, self.row, self.k, self.epilogue);
+            debug_assert!(self.a.cs == 1 && self.alpha == T::ONE);
+            if from == to {
+                return;
+            }
+            let (a, last) = (self.a.at(row0, self.depth), panels.get(to - 1));
+            let (cols, a) = ((panels.get(from).col, last.col + last.cols), (a.ptr, a.rs));
+            let cols = (self.col + cols.0, self.col + cols.1);
+            // The block's columns are the matrix's own.
+            let b = (b.wrapping_sub(self.col * ldb), ldb);
+            let (first, last) = (self.depth == 0, self.last);
+            let op = Across { m, row0, k, a, b, cols, whole: false, first, last, epilogue };
+            // SAFETY: as below.
+            return unsafe { op.run(isa) };
+        }
         // Few panels do not repay packing a transposed A: each of its scalars is read once a panel.
         let few = self.alpha == T::ONE && (to - from <= 2 || self.m <= 8);
         let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);

@@ -5,6 +5,7 @@
 //! an element is finished when it is stored.
 
 use super::{
+    across::Across,
     blocked::Block,
     epilogue::{
         Bias, Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain, Save,
@@ -121,6 +122,14 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
     fn with<E: Epilogue<T>>(self, epilogue: E) {
         let Self(Product { m, n, k, a, b, whole }, isa) = self;
         debug_assert_eq!(a.cs, 1);
+        if const { E::ACROSS }
+            && let Right::Columns(b, ldb) = b
+        {
+            let (a, b, cols) = ((a.ptr, a.rs), (b, ldb), (0, n));
+            let op = Across { m, row0: 0, k, a, b, cols, whole, first: true, last: true, epilogue };
+            // SAFETY: as below.
+            return unsafe { op.run(isa) };
+        }
         let panels = Panels::new::<T, I>(n);
         for p in 0..panels.count() {
             let mut span = panels.get(p);
@@ -158,8 +167,8 @@ pub struct ForwardTile<T> {
     pub n: usize,
     /// X, m × k, with contiguous rows.
     pub x: Operand<T>,
-    /// Wᵀ, k × n, packed into panels.
-    pub w: *const T,
+    /// Wᵀ, k × n: packed, or W where it lies, by columns.
+    pub w: Right<T>,
     /// b, n elements, or null.
     pub bias: *const T,
     /// A, m × n, row-major, and its leading dimension.
@@ -183,7 +192,7 @@ impl<T: Math> RawKernel for ForwardTile<T> {
             Bias::Columns(self.bias),
             self.a,
             self.save,
-            ProductOn(Product { m, n, k, a: x, b: Right::Packed(w), whole }, isa),
+            ProductOn(Product { m, n, k, a: x, b: w, whole }, isa),
         );
     }
 }

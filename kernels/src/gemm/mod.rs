@@ -11,6 +11,7 @@
 //! whoever builds it vouches that over the sizes in its fields operands are readable, outputs are writable and
 //! accessed from nowhere else, and scratch is as long as said. The crate `nablas` is the safe interface.
 
+pub mod across;
 pub mod blocked;
 pub mod dense;
 pub mod epilogue;

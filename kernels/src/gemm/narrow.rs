@@ -12,7 +12,7 @@
 use super::{
     dense::{TileDerivative, WithEpilogue, with_forward, with_input_vjp},
     epilogue::{Epilogue, Save},
-    pack::Operand,
+    pack::{Operand, transpose},
     panel::{Panel, Rows},
     shape::Panels,
 };
@@ -346,10 +346,8 @@ impl<T: Real> RawKernel for FoldLanes<T> {
             // SAFETY: whoever built the operation vouches for `count` elements; a transposed block is
             // LANES × I::LANES elements.
             unsafe {
-                for lane in (0..LANES).step_by(I::LANES) {
-                    let from = self.lanes.add(p * LANES + lane);
-                    isa.transpose(from, LANES as isize, n, turned.add(lane * I::LANES), I::LANES);
-                }
+                let from = Operand { ptr: self.lanes.add(p * LANES), rs: LANES as isize, cs: 1 };
+                transpose(isa, from, n, LANES, turned, I::LANES);
                 let mut sums = [isa.zero(); LANES];
                 for j in 0..LANES {
                     sums[j] = isa.load(turned.add(j * I::LANES));

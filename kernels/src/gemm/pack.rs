@@ -4,7 +4,7 @@ use super::{
     panel::Heights,
     shape::{PanelSpan, Panels},
 };
-use crate::isa::{Lanes, RawKernel, Real};
+use crate::isa::{COLUMNS, Lanes, RawKernel, Real};
 
 /// A matrix operand of any strides: element (i, j) at `ptr + i·rs + j·cs`.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub enum Right<T> {
     Packed(*const T),
     /// Row-major where it lies, with this leading dimension; each row is readable up to a whole granule.
     Rows(*const T, usize),
+    /// Column-major where it lies, with this leading dimension: W as it is stored, of a forward product of few rows.
+    Columns(*const T, usize),
 }
 
 impl<T> Right<T> {
@@ -47,6 +49,8 @@ impl<T> Right<T> {
         match self {
             Self::Packed(b) => (b.wrapping_add(k * span.col), span.width),
             Self::Rows(b, ld) => (b.wrapping_add(span.col), ld),
+            // No panel: `Across` reads it.
+            Self::Columns(b, ld) => (b.wrapping_add(span.col * ld), ld),
         }
     }
 }
@@ -232,7 +236,7 @@ unsafe fn copy_rows<T: Real, I: Lanes<T>>(
 /// # Safety
 /// The source is readable over `rows` × `cols`; `dst` is writable at the elements named.
 #[inline(always)]
-unsafe fn transpose<T: Real, I: Lanes<T>>(
+pub(super) unsafe fn transpose<T: Real, I: Lanes<T>>(
     isa: I,
     src: Operand<T>,
     rows: usize,
@@ -240,29 +244,45 @@ unsafe fn transpose<T: Real, I: Lanes<T>>(
     dst: *mut T,
     width: usize,
 ) {
-    // A block of as many columns as there are lanes, so that each source line is used while it is in L1.
+    // A line's worth of columns at a time, so that each line of the source is used up while it is in L1.
+    const LINE: usize = 2 * COLUMNS;
     let mut c0 = 0;
     while c0 < cols {
-        let n = (cols - c0).min(if I::LANES > 1 { I::LANES } else { 8 });
+        let end = cols.min(c0 + LINE);
         let mut r = 0;
         while r < rows {
-            let (from, to) = (src.at(r, c0), dst.wrapping_add(c0 * width + r));
             let h = (rows - r).min(I::LANES);
-            // SAFETY: the block lies in the source and its image in the destination.
-            unsafe {
-                if src.cs == 1 && n == I::LANES {
-                    isa.transpose(from.ptr, src.rs, h, to, width);
-                } else {
-                    for i in 0..h {
-                        for c in 0..n {
-                            *to.add(c * width + i) = *from.at(i, c).ptr;
+            let mut c = c0;
+            while c < end {
+                let n = (end - c).min(COLUMNS);
+                let (from, to) = (src.at(r, c), dst.wrapping_add(c * width + r));
+                // SAFETY: the block lies in the source and its image in the destination.
+                unsafe {
+                    if I::LANES > 1 && src.cs == 1 && n == COLUMNS {
+                        if h == I::LANES {
+                            let block = isa.columns(from.ptr, src.rs, I::LANES);
+                            for j in 0..COLUMNS {
+                                isa.store(to.add(j * width), block[j]);
+                            }
+                        } else {
+                            let block = isa.columns(from.ptr, src.rs, h);
+                            for j in 0..COLUMNS {
+                                isa.store_partial(to.add(j * width), block[j], h);
+                            }
+                        }
+                    } else {
+                        for i in 0..h {
+                            for j in 0..n {
+                                *to.add(j * width + i) = *from.at(i, j).ptr;
+                            }
                         }
                     }
                 }
+                c += n;
             }
             r += h;
         }
-        c0 += n;
+        c0 = end;
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Panel<T, E> {
     pub epilogue: E,
 }
 
+/// Steps of a tile from which on it pays to ask for the next one's output.
+const SOON: usize = 16;
+
 /// Vectors of sums that wait for the next chain: 6 KB of L1 at most.
 const WAITING: usize = 96;
 
@@ -191,8 +194,9 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
             Rows::Packed(ptr) => (ptr.wrapping_add(i * panel.k + self.from * MR), MR as isize),
         };
         let b = panel.b.wrapping_add(self.from * panel.ldb);
-        // The next tile's part of the output, which its sums go on from or which its stores must own.
-        if i + 2 * MR <= self.rows.1 {
+        // The next tile's part of the output, which its sums go on from or which its stores must own. Not where the steps are so
+        // few that there is no time for it to come.
+        if i + 2 * MR <= self.rows.1 && self.steps >= SOON {
             let (out, ld) = panel.epilogue.output();
             let next = out.wrapping_add((at.row + MR) * ld + at.col);
             for r in 0..MR {

@@ -1,6 +1,6 @@
 //! AVX2 with FMA (x86-64-v3): 16 registers of 8 `f32` or 4 `f64`.
 
-use super::{Call, Isa, Kernel, TileFamily};
+use super::{COLUMNS, Call, Isa, Kernel, TileFamily, row_or_last};
 use core::arch::x86_64::__m256i;
 use pulp::{cast, f32x8, f64x4, m32x8, m64x4, u32x8, u64x4, x86::V3};
 
@@ -85,74 +85,52 @@ impl Isa for V3 {
         unsafe { self.avx._mm256_maskstore_pd(ptr, first64(n), cast(v)) }
     }
     #[inline(always)]
-    unsafe fn transpose_f32s(self, src: *const f32, lds: isize, rows: usize, dst: *mut f32, ldd: usize) {
+    unsafe fn columns_f32s(self, src: *const f32, lds: isize, rows: usize) -> [f32x8; COLUMNS] {
         let f = self.avx;
-        let mut r = [f._mm256_setzero_ps(); 8];
-        for i in 0..8 {
-            if i < rows {
-                // SAFETY: row i is readable for a vector.
-                r[i] = unsafe { f._mm256_loadu_ps(src.offset(i as isize * lds)) };
-            }
-        }
-        // Of each group of four rows, `r[4g + c]` gets columns c and 4 + c.
-        for g in (0..8).step_by(4) {
-            let a = f._mm256_castps_pd(f._mm256_unpacklo_ps(r[g], r[g + 1]));
-            let b = f._mm256_castps_pd(f._mm256_unpackhi_ps(r[g], r[g + 1]));
-            let c = f._mm256_castps_pd(f._mm256_unpacklo_ps(r[g + 2], r[g + 3]));
-            let d = f._mm256_castps_pd(f._mm256_unpackhi_ps(r[g + 2], r[g + 3]));
-            r[g] = f._mm256_castpd_ps(f._mm256_unpacklo_pd(a, c));
-            r[g + 1] = f._mm256_castpd_ps(f._mm256_unpackhi_pd(a, c));
-            r[g + 2] = f._mm256_castpd_ps(f._mm256_unpacklo_pd(b, d));
-            r[g + 3] = f._mm256_castpd_ps(f._mm256_unpackhi_pd(b, d));
-        }
-        // The groups' halves are put together.
-        for c in 0..4 {
-            let (a, b) = (r[c], r[4 + c]);
-            r[c] = f._mm256_permute2f128_ps::<0x20>(a, b);
-            r[4 + c] = f._mm256_permute2f128_ps::<0x31>(a, b);
-        }
-        for j in 0..8 {
-            // SAFETY: row j is writable for `rows` elements.
-            unsafe {
-                if rows == 8 {
-                    f._mm256_storeu_ps(dst.add(j * ldd), r[j]);
-                } else {
-                    self.store_partial_f32s(dst.add(j * ldd), cast(r[j]), rows);
+        let mut out = [f._mm256_setzero_ps(); 8];
+        for half in [0, 4] {
+            // Rows i and 4 + i, half a register each: the upper half comes with its load, and needs no shuffle.
+            let mut r = [f._mm256_setzero_ps(); 4];
+            for i in 0..4 {
+                // SAFETY: both rows are among the readable ones.
+                unsafe {
+                    let (low, high) =
+                        (src.offset(row_or_last(i, rows, lds)), src.offset(row_or_last(4 + i, rows, lds)));
+                    let low = f._mm256_castps128_ps256(self.sse._mm_loadu_ps(low.add(half)));
+                    r[i] = f._mm256_insertf128_ps::<1>(low, self.sse._mm_loadu_ps(high.add(half)));
                 }
             }
+            let a = f._mm256_castps_pd(f._mm256_unpacklo_ps(r[0], r[1]));
+            let b = f._mm256_castps_pd(f._mm256_unpackhi_ps(r[0], r[1]));
+            let c = f._mm256_castps_pd(f._mm256_unpacklo_ps(r[2], r[3]));
+            let d = f._mm256_castps_pd(f._mm256_unpackhi_ps(r[2], r[3]));
+            out[half] = f._mm256_castpd_ps(f._mm256_unpacklo_pd(a, c));
+            out[half + 1] = f._mm256_castpd_ps(f._mm256_unpackhi_pd(a, c));
+            out[half + 2] = f._mm256_castpd_ps(f._mm256_unpacklo_pd(b, d));
+            out[half + 3] = f._mm256_castpd_ps(f._mm256_unpackhi_pd(b, d));
         }
+        cast(out)
     }
     #[inline(always)]
-    unsafe fn transpose_f64s(self, src: *const f64, lds: isize, rows: usize, dst: *mut f64, ldd: usize) {
+    unsafe fn columns_f64s(self, src: *const f64, lds: isize, rows: usize) -> [f64x4; COLUMNS] {
         let f = self.avx;
-        let mut r = [f._mm256_setzero_pd(); 4];
-        for i in 0..4 {
-            if i < rows {
-                // SAFETY: row i is readable for a vector.
-                r[i] = unsafe { f._mm256_loadu_pd(src.offset(i as isize * lds)) };
-            }
-        }
-        // Of each pair of rows, `r[2g + c]` gets columns c and 2 + c.
-        for g in (0..4).step_by(2) {
-            let (a, b) = (r[g], r[g + 1]);
-            (r[g], r[g + 1]) = (f._mm256_unpacklo_pd(a, b), f._mm256_unpackhi_pd(a, b));
-        }
-        // The pairs' halves are put together.
-        for c in 0..2 {
-            let (a, b) = (r[c], r[2 + c]);
-            r[c] = f._mm256_permute2f128_pd::<0x20>(a, b);
-            r[2 + c] = f._mm256_permute2f128_pd::<0x31>(a, b);
-        }
-        for j in 0..4 {
-            // SAFETY: row j is writable for `rows` elements.
-            unsafe {
-                if rows == 4 {
-                    f._mm256_storeu_pd(dst.add(j * ldd), r[j]);
-                } else {
-                    self.store_partial_f64s(dst.add(j * ldd), cast(r[j]), rows);
+        let mut out = [f._mm256_setzero_pd(); 8];
+        for pair in [0, 2, 4, 6] {
+            // Rows i and 2 + i, half a register each.
+            let mut r = [f._mm256_setzero_pd(); 2];
+            for i in 0..2 {
+                // SAFETY: both rows are among the readable ones.
+                unsafe {
+                    let (low, high) =
+                        (src.offset(row_or_last(i, rows, lds)), src.offset(row_or_last(2 + i, rows, lds)));
+                    let low = f._mm256_castpd128_pd256(self.sse2._mm_loadu_pd(low.add(pair)));
+                    r[i] = f._mm256_insertf128_pd::<1>(low, self.sse2._mm_loadu_pd(high.add(pair)));
                 }
             }
+            out[pair] = f._mm256_unpacklo_pd(r[0], r[1]);
+            out[pair + 1] = f._mm256_unpackhi_pd(r[0], r[1]);
         }
+        cast(out)
     }
     #[inline(always)]
     fn prefetch(self, ptr: *const u8) {

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, CD, DQ, VL: x86-64-v4): 32 registers of 16 `f32` or 8 `f64`, native masks.
 
-use super::{Call, Isa, Kernel, TileFamily};
+use super::{COLUMNS, Call, Isa, Kernel, TileFamily, row_or_last};
 use pulp::{b8, b16, cast, f32x16, f64x8, u64x8, x86::V4};
 
 impl Isa for V4 {
@@ -59,17 +59,21 @@ impl Isa for V4 {
         unsafe { self.avx512f._mm512_mask_storeu_pd(ptr, ((1u32 << n) - 1) as u8, cast(v)) }
     }
     #[inline(always)]
-    unsafe fn transpose_f32s(self, src: *const f32, lds: isize, rows: usize, dst: *mut f32, ldd: usize) {
+    unsafe fn columns_f32s(self, src: *const f32, lds: isize, rows: usize) -> [f32x16; COLUMNS] {
         let f = self.avx512f;
-        let mut r = [f._mm512_setzero_ps(); 16];
-        for i in 0..16 {
-            if i < rows {
-                // SAFETY: row i is readable for a vector.
-                r[i] = unsafe { f._mm512_loadu_ps(src.offset(i as isize * lds)) };
+        // Rows i and 8 + i, half a register each: the upper half comes with its load, and needs no shuffle.
+        let mut r = [f._mm512_setzero_ps(); 8];
+        for i in 0..8 {
+            // SAFETY: both rows are among the readable ones.
+            unsafe {
+                let (low, high) =
+                    (src.offset(row_or_last(i, rows, lds)), src.offset(row_or_last(8 + i, rows, lds)));
+                let low = f._mm512_castps256_ps512(self.avx._mm256_loadu_ps(low));
+                r[i] = self.avx512dq._mm512_insertf32x8::<1>(low, self.avx._mm256_loadu_ps(high));
             }
         }
-        // Of each group of four rows, `r[4g + c]` gets columns c, 4 + c, 8 + c, 12 + c.
-        for g in (0..16).step_by(4) {
+        // Of each group of four, `r[4g + c]` gets columns c and 4 + c, a quarter of a register for each four rows.
+        for g in [0, 4] {
             let a = f._mm512_castps_pd(f._mm512_unpacklo_ps(r[g], r[g + 1]));
             let b = f._mm512_castps_pd(f._mm512_unpackhi_ps(r[g], r[g + 1]));
             let c = f._mm512_castps_pd(f._mm512_unpacklo_ps(r[g + 2], r[g + 3]));
@@ -79,52 +83,43 @@ impl Isa for V4 {
             r[g + 2] = f._mm512_castpd_ps(f._mm512_unpacklo_pd(b, d));
             r[g + 3] = f._mm512_castpd_ps(f._mm512_unpackhi_pd(b, d));
         }
-        // The groups' quarters are put together.
+        let low = f._mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+        let high = f._mm512_setr_epi32(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
         for c in 0..4 {
-            let even_x = f._mm512_shuffle_f32x4::<0x88>(r[c], r[4 + c]);
-            let odd_x = f._mm512_shuffle_f32x4::<0xdd>(r[c], r[4 + c]);
-            let even_y = f._mm512_shuffle_f32x4::<0x88>(r[8 + c], r[12 + c]);
-            let odd_y = f._mm512_shuffle_f32x4::<0xdd>(r[8 + c], r[12 + c]);
-            r[c] = f._mm512_shuffle_f32x4::<0x88>(even_x, even_y);
-            r[4 + c] = f._mm512_shuffle_f32x4::<0x88>(odd_x, odd_y);
-            r[8 + c] = f._mm512_shuffle_f32x4::<0xdd>(even_x, even_y);
-            r[12 + c] = f._mm512_shuffle_f32x4::<0xdd>(odd_x, odd_y);
+            let (a, b) = (r[c], r[4 + c]);
+            r[c] = f._mm512_permutex2var_ps(a, low, b);
+            r[4 + c] = f._mm512_permutex2var_ps(a, high, b);
         }
-        for j in 0..16 {
-            // SAFETY: row j is writable for `rows` elements.
-            unsafe { self.store_partial_f32s(dst.add(j * ldd), cast(r[j]), rows) }
-        }
+        cast(r)
     }
     #[inline(always)]
-    unsafe fn transpose_f64s(self, src: *const f64, lds: isize, rows: usize, dst: *mut f64, ldd: usize) {
+    unsafe fn columns_f64s(self, src: *const f64, lds: isize, rows: usize) -> [f64x8; COLUMNS] {
         let f = self.avx512f;
-        let mut r = [f._mm512_setzero_pd(); 8];
-        for i in 0..8 {
-            if i < rows {
-                // SAFETY: row i is readable for a vector.
-                r[i] = unsafe { f._mm512_loadu_pd(src.offset(i as isize * lds)) };
+        let mut out = [f._mm512_setzero_pd(); 8];
+        for half in [0, 4] {
+            // Rows i and 4 + i, half a register each.
+            let mut r = [f._mm512_setzero_pd(); 4];
+            for i in 0..4 {
+                // SAFETY: both rows are among the readable ones.
+                unsafe {
+                    let (low, high) =
+                        (src.offset(row_or_last(i, rows, lds)), src.offset(row_or_last(4 + i, rows, lds)));
+                    let low = f._mm512_castpd256_pd512(self.avx._mm256_loadu_pd(low.add(half)));
+                    let high = self.avx._mm256_loadu_pd(high.add(half));
+                    r[i] = f._mm512_insertf64x4::<1>(low, high);
+                }
             }
+            // `a` has columns 0 and 2 of the half, `b` 1 and 3, a quarter of a register for each two rows.
+            let a = [f._mm512_unpacklo_pd(r[0], r[1]), f._mm512_unpacklo_pd(r[2], r[3])];
+            let b = [f._mm512_unpackhi_pd(r[0], r[1]), f._mm512_unpackhi_pd(r[2], r[3])];
+            let low = f._mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+            let high = f._mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+            out[half] = f._mm512_permutex2var_pd(a[0], low, a[1]);
+            out[half + 1] = f._mm512_permutex2var_pd(b[0], low, b[1]);
+            out[half + 2] = f._mm512_permutex2var_pd(a[0], high, a[1]);
+            out[half + 3] = f._mm512_permutex2var_pd(b[0], high, b[1]);
         }
-        // Of each pair of rows, `r[2g + c]` gets columns c, 2 + c, 4 + c, 6 + c.
-        for g in (0..8).step_by(2) {
-            let (a, b) = (r[g], r[g + 1]);
-            (r[g], r[g + 1]) = (f._mm512_unpacklo_pd(a, b), f._mm512_unpackhi_pd(a, b));
-        }
-        // The pairs' quarters are put together.
-        for c in 0..2 {
-            let even_x = f._mm512_shuffle_f64x2::<0x88>(r[c], r[2 + c]);
-            let odd_x = f._mm512_shuffle_f64x2::<0xdd>(r[c], r[2 + c]);
-            let even_y = f._mm512_shuffle_f64x2::<0x88>(r[4 + c], r[6 + c]);
-            let odd_y = f._mm512_shuffle_f64x2::<0xdd>(r[4 + c], r[6 + c]);
-            r[c] = f._mm512_shuffle_f64x2::<0x88>(even_x, even_y);
-            r[2 + c] = f._mm512_shuffle_f64x2::<0x88>(odd_x, odd_y);
-            r[4 + c] = f._mm512_shuffle_f64x2::<0xdd>(even_x, even_y);
-            r[6 + c] = f._mm512_shuffle_f64x2::<0xdd>(odd_x, odd_y);
-        }
-        for j in 0..8 {
-            // SAFETY: row j is writable for `rows` elements.
-            unsafe { self.store_partial_f64s(dst.add(j * ldd), cast(r[j]), rows) }
-        }
+        cast(out)
     }
     #[inline(always)]
     fn prefetch(self, ptr: *const u8) {

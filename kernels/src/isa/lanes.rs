@@ -1,6 +1,6 @@
 //! The typed view of an ISA: the same operations for `f32` and `f64`.
 
-use super::{Isa, LaneKernel};
+use super::{COLUMNS, Isa, LaneKernel};
 
 mod sealed {
     pub trait Sealed {}
@@ -194,12 +194,11 @@ pub trait Lanes<T: Real>: Isa {
     /// `ptr` is writable for `n` elements; `n <= LANES`.
     unsafe fn store_partial(self, ptr: *mut T, v: Self::V, n: usize);
 
-    /// `dst[j·ldd + i] = src[i·lds + j]` for i < `rows`, j < `LANES`.
+    /// Eight columns of a row-major block: lane i of vector j is `src[i·lds + j]` for i < `rows`, in other lanes anything.
     ///
     /// # Safety
-    /// `rows <= LANES`; `src` is readable at `rows` rows of `LANES` elements, `dst` writable at `LANES` rows of
-    /// `rows` elements.
-    unsafe fn transpose(self, src: *const T, lds: isize, rows: usize, dst: *mut T, ldd: usize);
+    /// `1 <= rows <= LANES`; `src` is readable at `rows` rows of eight elements.
+    unsafe fn columns(self, src: *const T, lds: isize, rows: usize) -> [Self::V; COLUMNS];
 }
 
 macro_rules! lanes {
@@ -207,7 +206,7 @@ macro_rules! lanes {
         $splat:ident $add:ident $sub:ident $mul:ident $div:ident $fma:ident $nfma:ident $sqrt:ident $abs:ident
         $neg:ident $lt:ident $le:ident $eq:ident $and_m:ident $or_m:ident $not_m:ident $select:ident
         $bits:ident $from:ident $splat_u:ident $to_bits:ident $from_bits:ident $add_u:ident $sub_u:ident
-        $and_u:ident $or_u:ident $xor_u:ident $eq_u:ident $loadp:ident $storep:ident $transpose:ident
+        $and_u:ident $or_u:ident $xor_u:ident $eq_u:ident $loadp:ident $storep:ident $columns:ident
     }, $shl:expr, $shr:expr) => {
         impl<I: Isa> Lanes<$t> for I {
             type V = I::$v;
@@ -263,9 +262,9 @@ macro_rules! lanes {
                 unsafe { self.$storep(ptr, v, n) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, src: *const $t, lds: isize, rows: usize, dst: *mut $t, ldd: usize) {
+            unsafe fn columns(self, src: *const $t, lds: isize, rows: usize) -> [Self::V; COLUMNS] {
                 // SAFETY: the caller's promise is the callee's.
-                unsafe { self.$transpose(src, lds, rows, dst, ldd) }
+                unsafe { self.$columns(src, lds, rows) }
             }
         }
     };
@@ -293,7 +292,7 @@ lanes!(f32, u32, f32s, m32s, u32s, F32_LANES, {
     splat_f32s add_f32s sub_f32s mul_f32s div_f32s mul_add_f32s negate_mul_add_f32s sqrt_f32s abs_f32s
     neg_f32s less_than_f32s less_than_or_equal_f32s equal_f32s and_m32s or_m32s not_m32s select_f32s
     bits_m32s m32s_from_bits splat_u32s transmute_u32s_f32s transmute_f32s_u32s add_u32s sub_u32s
-    and_u32s or_u32s xor_u32s equal_u32s load_partial_f32s store_partial_f32s transpose_f32s
+    and_u32s or_u32s xor_u32s equal_u32s load_partial_f32s store_partial_f32s columns_f32s
 },
     |s: I, a, n| s.wrapping_dyn_shl_u32s(a, s.splat_u32s(n)),
     |s: I, a, n| s.wrapping_dyn_shr_u32s(a, s.splat_u32s(n))
@@ -302,7 +301,7 @@ lanes!(f64, u64, f64s, m64s, u64s, F64_LANES, {
     splat_f64s add_f64s sub_f64s mul_f64s div_f64s mul_add_f64s negate_mul_add_f64s sqrt_f64s abs_f64s
     neg_f64s less_than_f64s less_than_or_equal_f64s equal_f64s and_m64s or_m64s not_m64s select_f64s
     bits_m64s m64s_from_bits splat_u64s transmute_u64s_f64s transmute_f64s_u64s add_u64s sub_u64s
-    and_u64s or_u64s xor_u64s equal_u64s load_partial_f64s store_partial_f64s transpose_f64s
+    and_u64s or_u64s xor_u64s equal_u64s load_partial_f64s store_partial_f64s columns_f64s
 },
     |s: I, a, n| s.shl_u64s(a, n),
     |s: I, a, n| s.shr_u64s(a, n)

@@ -141,42 +141,55 @@ pub trait Isa: pulp::Simd {
     /// `ptr` is writable for `n` elements; `n <= F64_LANES`.
     unsafe fn store_partial_f64s(self, ptr: *mut f64, v: Self::f64s, n: usize);
 
-    /// `dst[j·ldd + i] = src[i·lds + j]` for i < `rows`, j < `F32_LANES`.
+    /// Eight columns of a row-major block: lane i of vector j is `src[i·lds + j]` for i < `rows`, in other lanes anything.
     ///
     /// # Safety
-    /// `rows <= F32_LANES`; `src` is readable at `rows` rows of `F32_LANES` elements, `dst` writable at
-    /// `F32_LANES` rows of `rows` elements.
+    /// `1 <= rows <= F32_LANES`; `src` is readable at `rows` rows of eight elements.
     #[inline(always)]
-    unsafe fn transpose_f32s(self, src: *const f32, lds: isize, rows: usize, dst: *mut f32, ldd: usize) {
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { transpose(src, lds, rows, Self::F32_LANES, dst, ldd) }
+    unsafe fn columns_f32s(self, src: *const f32, lds: isize, rows: usize) -> [Self::f32s; COLUMNS] {
+        let mut out = [self.splat_f32s(0.0); COLUMNS];
+        // SAFETY: the caller's promise; eight vectors are eight times F32_LANES elements.
+        unsafe { columns(src, lds, (rows, Self::F32_LANES), out.as_mut_ptr().cast()) }
+        out
     }
-    /// `dst[j·ldd + i] = src[i·lds + j]` for i < `rows`, j < `F64_LANES`.
+    /// The same of `f64`.
     ///
     /// # Safety
-    /// As for [`transpose_f32s`](Self::transpose_f32s), with `F64_LANES`.
+    /// As for [`columns_f32s`](Self::columns_f32s), with `F64_LANES`.
     #[inline(always)]
-    unsafe fn transpose_f64s(self, src: *const f64, lds: isize, rows: usize, dst: *mut f64, ldd: usize) {
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { transpose(src, lds, rows, Self::F64_LANES, dst, ldd) }
+    unsafe fn columns_f64s(self, src: *const f64, lds: isize, rows: usize) -> [Self::f64s; COLUMNS] {
+        let mut out = [self.splat_f64s(0.0); COLUMNS];
+        // SAFETY: as for f32.
+        unsafe { columns(src, lds, (rows, Self::F64_LANES), out.as_mut_ptr().cast()) }
+        out
     }
 
     /// Asks for the cache line of `ptr` to be brought to L1. Any address is allowed.
     fn prefetch(self, ptr: *const u8);
 }
 
-/// Transposes element by element: where an ISA has no better way.
+/// Columns of a block that is transposed in registers.
+pub const COLUMNS: usize = 8;
+
+/// Transposes eight columns of `rows` rows element by element, each to `lanes` elements: where an ISA has no better way.
 ///
 /// # Safety
-/// `src` is readable over `rows` × `cols`, `dst` writable over `cols` × `rows`.
+/// `src` is readable at `rows` rows of eight elements, `dst` writable for eight times `lanes`, which are no fewer.
 #[inline(always)]
-unsafe fn transpose<T: Copy>(src: *const T, lds: isize, rows: usize, cols: usize, dst: *mut T, ldd: usize) {
+unsafe fn columns<T: Copy>(src: *const T, lds: isize, (rows, lanes): (usize, usize), dst: *mut T) {
     for i in 0..rows {
-        for j in 0..cols {
+        for j in 0..COLUMNS {
             // SAFETY: (i, j) is in the source, (j, i) in the destination.
-            unsafe { *dst.add(j * ldd + i) = *src.offset(i as isize * lds + j as isize) }
+            unsafe { *dst.add(j * lanes + i) = *src.offset(i as isize * lds + j as isize) }
         }
     }
+}
+
+/// The offset of row `i` of `rows`, or of the last for rows beyond it.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn row_or_last(i: usize, rows: usize, lds: isize) -> isize {
+    (if i < rows { i } else { rows - 1 }) as isize * lds
 }
 
 /// Runs a kernel as [`Isa::run`] does, and keeps it a function of its own. The optimiser would otherwise inline

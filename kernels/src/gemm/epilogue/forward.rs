@@ -208,6 +208,7 @@ pub struct Forward<T, S> {
 
 impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
     const ADJACENT_ROWS: bool = false;
+    const ACROSS: bool = true;
 
     #[inline(always)]
     fn output(&self) -> (*mut T, usize) {

@@ -31,6 +31,9 @@ pub trait Epilogue<T: Real>: Copy {
     /// any stride. The fused epilogues read activations where they lie, so only the plain product wants both.
     const ADJACENT_ROWS: bool;
 
+    /// Whether tiles are compiled for a B that is read across, where it lies transposed: an input VJP reads W along its rows.
+    const ACROSS: bool;
+
     /// The output, and its leading dimension in elements.
     fn output(&self) -> (*mut T, usize);
 

@@ -44,6 +44,7 @@ pub struct Plain<T> {
 
 impl<T: Real> Epilogue<T> for Plain<T> {
     const ADJACENT_ROWS: bool = true;
+    const ACROSS: bool = true;
 
     #[inline(always)]
     fn output(&self) -> (*mut T, usize) {

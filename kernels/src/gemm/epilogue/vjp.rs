@@ -129,6 +129,7 @@ pub struct InputVjp<T, H> {
 
 impl<T: Real, H: Hadamard<T>> Epilogue<T> for InputVjp<T, H> {
     const ADJACENT_ROWS: bool = false;
+    const ACROSS: bool = false;
 
     #[inline(always)]
     fn output(&self) -> (*mut T, usize) {
