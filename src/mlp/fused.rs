@@ -4,6 +4,7 @@ use super::{
     call::{Call, Goal},
     ends::slice,
     fold::{fold_items, fold_slots, slot},
+    fused_split::Split,
     fused_tile::{Arena, FEW, IN_PLACE, Net, Tile},
     layout::{Block, PackedWeights, Store, TileEnds},
     params::Places,
@@ -26,22 +27,28 @@ pub(crate) const FUSED_PARAMS: usize = 1 << 18;
 const MAX_SLOTS: usize = 64;
 /// Rows of a tile at most: eight register tiles of every height.
 const MAX_TILE_ROWS: usize = 192;
+/// Rows that a member takes through the layers at least.
+const LEAST_ROWS: usize = 4;
 /// Elements that an item packs at least.
 const PACKED: usize = 32 << 10;
 
-/// Slots that no batch of at most `batch` rows exceeds.
-fn max_slots(params: usize, batch: usize) -> usize {
+/// Rows of a slot at least.
+fn least_rows(params: usize) -> usize {
     // A slot's gradient is folded once and its rows are summed `rows` times: the more parameters leave L1 and
     // L2, the more rows a slot must have for the fold to be lost in the noise.
-    let least_rows = match params {
+    match params {
         0..=65_536 => 64,
         _ => 192,
-    };
-    (batch / least_rows).clamp(1, MAX_SLOTS)
+    }
+}
+
+/// Slots that no batch of at most `batch` rows exceeds.
+fn max_slots(params: usize, batch: usize) -> usize {
+    (batch / least_rows(params)).clamp(1, MAX_SLOTS)
 }
 
 /// The partial gradients of a batch. By shape alone.
-fn slots(params: usize, batch: usize) -> Slots {
+pub(super) fn slots(params: usize, batch: usize) -> Slots {
     Slots::new(batch, max_slots(params, batch), 24, CHAIN)
 }
 
@@ -53,14 +60,15 @@ pub(crate) struct Fused {
     shares: Vec<usize>,
     panels: usize,
     panels_len: usize,
-    tile_rows: usize,
-    tile: Store,
+    pub(super) tile_rows: usize,
+    pub(super) tile: Store,
     ends: TileEnds,
     /// A seat's tile, and from the start of it the sums of a run that is not its slot's first.
     arenas: (usize, usize),
     run_sums: Option<usize>,
-    slots: (usize, usize),
-    kept: Store,
+    pub(super) slots: (usize, usize),
+    pub(super) split: Split,
+    pub(super) kept: Store,
 }
 
 impl Fused {
@@ -88,12 +96,26 @@ impl Fused {
         let arenas =
             at.take_many::<T>(setup.engine().threads, ends.len.saturating_add(if long { params } else { 0 }));
         let slots = at.take_many::<T>(max_slots(params, batch) - 1, params);
+        let split = Split::new(mlp, &tile, (batch, least_rows(params), setup.engine().threads), at);
         let kept = Store::new(mlp, false);
-        Self { packed, shares, panels, panels_len, tile_rows, tile, ends, arenas, run_sums, slots, kept }
+        Self {
+            packed,
+            shares,
+            panels,
+            panels_len,
+            tile_rows,
+            tile,
+            ends,
+            arenas,
+            run_sums,
+            slots,
+            split,
+            kept,
+        }
     }
 
     /// What every tile of a call reads.
-    fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
+    pub(super) fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
         let panels = call.panels.map_or(call.memory.add(self.panels), |p| p.0);
         let (mlp, engine) = (&call.setup.mlp, call.setup.engine());
         let few = call.panels.is_none() && call.batch() <= FEW;
@@ -155,7 +177,7 @@ impl Fused {
                 input: operand(x),
                 save: true,
                 y: call.y.map(|y| y.row(t.start)),
-                grads,
+                grads: Some(grads),
                 fresh: t.starts,
                 dx: back.dx.map(|d| d.row(t.start)),
                 delta: arena.dy(),
@@ -224,12 +246,15 @@ impl<T: Scalar> Path<T> for Fused {
     fn breadth(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> usize {
         match goal {
             Goal::Forward => batch.div_ceil(24),
-            _ => slots(setup.mlp.param_len(), batch).count,
+            _ => {
+                let (count, rows) = (slots(setup.mlp.param_len(), batch).count, batch.div_ceil(LEAST_ROWS));
+                if self.split.serves(batch, count, rows) { rows } else { count }
+            }
         }
     }
 
     fn phases(&self, _: &Setup<T>, _: usize, _: Goal) -> usize {
-        3
+        4
     }
 
     fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
@@ -239,8 +264,11 @@ impl<T: Scalar> Path<T> for Fused {
             (0, _) if call.panels.is_some() => Some(0),
             (0, back) => Some(self.shares.iter().sum::<usize>() * if back.is_some() { 2 } else { 1 }),
             (1, None) => Some(batch.div_ceil(self.forward_rows(call))),
+            (1, Some(_)) if self.splits(call) => Some(self.row_items(call)),
             (1, Some(_)) => Some(slots.count),
-            (2, Some(_)) => Some(fold_items(call, slots.count)),
+            (2, Some(_)) if self.splits(call) => Some(self.gradient_items(call)),
+            (2, Some(_)) => Some(0),
+            (3, Some(_)) => Some(fold_items(call, slots.count)),
             _ => None,
         }
     }
@@ -272,7 +300,7 @@ impl<T: Scalar> Path<T> for Fused {
                     input: operand(x),
                     save: kept.is_some(),
                     y: call.y.map(|y| y.row(start)),
-                    grads: call.params,
+                    grads: None,
                     fresh: false,
                     dx: None,
                     delta: arena.dy(),
@@ -282,7 +310,11 @@ impl<T: Scalar> Path<T> for Fused {
                 pass::forward(net.mlp.layers().len(), &mut tile);
             }
             // SAFETY: the caller's promise.
+            (1, Some(back)) if self.splits(call) => unsafe { self.rows(call, back, item) },
+            // SAFETY: the caller's promise.
             (1, Some(_)) => unsafe { self.slot(call, seat, item) },
+            // SAFETY: the caller's promise.
+            (2, Some(back)) => unsafe { self.gradients(call, back, item) },
             (_, Some(back)) => {
                 let count = slots(net.mlp.param_len(), batch).count;
                 // SAFETY: the slots are done.

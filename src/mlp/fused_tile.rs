@@ -36,12 +36,20 @@ pub(super) struct Arena<'a, T> {
 impl<T: Scalar> Arena<'_, T> {
     /// ∂L/∂A_L, then δ_L, and its leading dimension.
     pub(super) fn dy(&self) -> (*mut T, usize) {
-        (self.base.wrapping_add(self.ends.dy), self.ends.lddy)
+        (self.base.wrapping_add(self.ends.dy + self.block.row * self.ends.lddy), self.ends.lddy)
     }
 
     /// The copy of X, later dX, and its leading dimension.
     fn x(&self) -> (*mut T, usize) {
-        (self.base.wrapping_add(self.ends.x), self.ends.ldx)
+        (self.base.wrapping_add(self.ends.x + self.block.row * self.ends.ldx), self.ends.ldx)
+    }
+
+    /// X as the weight VJP reads it, by whole vectors, and its leading dimension: its copy, if it needs one.
+    pub(super) fn input(&self, x: MatRef<'_, T>) -> (*mut T, usize) {
+        if x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD) {
+            return (x.as_ptr().cast_mut(), x.row_stride() as usize);
+        }
+        self.x()
     }
 }
 
@@ -116,7 +124,8 @@ pub(super) struct Tile<'a, T: Scalar> {
     /// Whether state is saved.
     pub(super) save: bool,
     pub(super) y: Option<RowsAt<T>>,
-    pub(super) grads: Places<'a, T>,
+    /// The gradient; none where others make it of what this leaves.
+    pub(super) grads: Option<Places<'a, T>>,
     /// The gradient is set, not added to.
     pub(super) fresh: bool,
     pub(super) dx: Option<RowsAt<T>>,
@@ -167,9 +176,9 @@ impl<T: Scalar> Tile<'_, T> {
         }
     }
 
-    /// db of layer index `l`, to be added to.
+    /// db of layer index `l`, to be added to; null for none.
     fn db(&self, l: usize) -> *mut T {
-        let at = self.grads.b(l);
+        let at = self.grads.map_or(core::ptr::null_mut(), |g| g.b(l));
         if self.fresh {
             // SAFETY: b_l's gradient has as many elements as layer l has outputs.
             unsafe { core::slice::from_raw_parts_mut(at, self.net.mlp.layers()[l].outputs) }.fill(T::ZERO);
@@ -177,20 +186,16 @@ impl<T: Scalar> Tile<'_, T> {
         at
     }
 
-    /// X as the weight VJP reads it: by whole vectors.
-    fn whole_input(&self) -> (*const T, usize) {
-        let x = &self.x;
-        if x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD) {
-            return (x.as_ptr(), x.row_stride() as usize);
-        }
+    /// Leaves X where the weight VJP reads it by whole vectors: copies it, if it has to be.
+    ///
+    /// # Safety
+    /// The arena is writable, and nothing else accesses it.
+    pub(super) unsafe fn leave_input(&self) {
         let (to, ld) = self.arena.x();
-        if self.shared && x.col_stride() != 1 {
-            // The forward pass has copied it.
-            return (to, ld);
+        if self.arena.input(self.x).0 == to {
+            // SAFETY: the copy has room for the rows; its padding stays as it is, and only feeds padding.
+            unsafe { copy_rows(self.x.shape(), operand(self.x), (to, ld as isize, 1)) }
         }
-        // SAFETY: the copy has room for the rows; its padding stays as it is, and only feeds padding.
-        unsafe { copy_rows(x.shape(), operand(*x), (to, ld as isize, 1)) }
-        (to, ld)
     }
 }
 
@@ -233,16 +238,16 @@ impl<T: Scalar> Layers for Tile<'_, T> {
     }
 
     fn weight_vjp(&mut self, l: usize) {
+        let Some(grads) = self.grads else { return };
         let (spec, rows) = (&self.net.mlp.layers()[l], self.x.nrows());
         let (m, n) = (spec.outputs, spec.inputs);
         let delta = Operand { ptr: self.delta.0.cast_const(), rs: self.delta.1 as isize, cs: 1 };
-        let (a, lda) = if l > 0 {
-            let (a, lda) = self.acts.a(l - 1);
-            (a.cast_const(), lda)
-        } else {
-            self.whole_input()
-        };
-        let (dw, lddw, fresh) = (self.grads.w(l), n, self.fresh);
+        let (a, lda) = if l > 0 { self.acts.a(l - 1) } else { self.arena.input(self.x) };
+        if l == 0 && !(self.shared && self.x.col_stride() != 1) {
+            // SAFETY: the tile's maker vouched. Where X has no contiguous rows, the forward pass has copied it.
+            unsafe { self.leave_input() }
+        }
+        let (a, dw, lddw, fresh) = (a.cast_const(), grads.w(l), n, self.fresh);
         // SAFETY: the tile's maker vouched.
         unsafe { self.net.engine.run_raw(WeightVjpTile { rows, m, n, delta, a, lda, dw, lddw, fresh }) }
     }
@@ -261,11 +266,17 @@ impl<T: Scalar> Layers for Tile<'_, T> {
                     false => TileDerivative::Apart(self.acts.state(net.mlp, l - 1).derivative(act)),
                 };
                 // The sums go on in padded memory, and back: tiles at no edge are the faster ones.
-                let (db, sums) = (self.db(l - 1), self.arena.base.wrapping_add(self.arena.ends.sums));
-                core::ptr::copy_nonoverlapping(db.cast_const(), sums, n);
+                let (db, mut sums) = (self.db(l - 1), self.arena.base.wrapping_add(self.arena.ends.sums));
+                if db.is_null() {
+                    sums = db;
+                } else {
+                    core::ptr::copy_nonoverlapping(db.cast_const(), sums, n);
+                }
                 let (out, whole) = (self.arena.block.g(l - 1), true);
                 net.engine.run_raw(InputVjpTile { m, k, n, delta, w, derivative, out, sums, whole });
-                core::ptr::copy_nonoverlapping(sums.cast_const(), db, n);
+                if !db.is_null() {
+                    core::ptr::copy_nonoverlapping(sums.cast_const(), db, n);
+                }
                 self.delta = out;
             } else if let Some(dx) = self.dx {
                 let straight = direct(dx);

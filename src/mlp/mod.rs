@@ -5,6 +5,7 @@ mod calls;
 mod ends;
 mod fold;
 mod fused;
+mod fused_split;
 mod fused_tile;
 mod kept;
 mod layered;

@@ -83,11 +83,16 @@ impl<'a, T: Scalar> Formula<'a, T> {
         let (elements, masks) = self.row(true);
         let row = self.size * (padded(inputs) + elements) + masks;
         let tile = (self.caches.l2 / 2 / row / 24 * 24).clamp(24, 192).min(batch.max(1));
-        let slots = (batch / if params <= 1 << 16 { 64 } else { 192 }).clamp(1, 64);
-        let ends = tile * (padded(inputs) + padded(outputs)) + padded(self.mlp.max_width());
+        let least = if params <= 1 << 16 { 64 } else { 192 };
+        let slots = (batch / least).clamp(1, 64);
+        let ends = |rows: usize| rows * (padded(inputs) + padded(outputs)) + padded(self.mlp.max_width());
         let long = batch.div_ceil(slots).next_multiple_of(24) > CHAIN;
-        let arena = self.lines(self.store(tile, true)) + ends + if long { params } else { 0 };
-        threads * self.lines(arena) + (slots - 1) * self.lines(params)
+        let arena = self.lines(self.store(tile, true)) + ends(tile) + if long { params } else { 0 };
+        // What members share the rows of: all of the state of a batch of fewer slots than members.
+        let shared = batch.min(threads * least - 1);
+        let shared =
+            if threads > 1 && shared > 0 { self.lines(self.store(shared, true)) + ends(shared) } else { 0 };
+        threads * self.lines(arena) + (slots - 1) * self.lines(params) + self.lines(shared)
     }
 
     /// Features of a layer of n outputs: A_l, the derivative or δ_l, and the mask.

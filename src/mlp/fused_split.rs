@@ -1,0 +1,180 @@
+//! A batch that has fewer slots than there are members: they share the rows, and then the gradient.
+//!
+//! A slot's gradient is one sum over its rows, in order, and so is one item's work. What leads to it is not: rows go forward
+//! and backward by themselves. So the rows are items of one phase, which leaves A_l and δ_l of the whole batch, and dW and
+//! db of each slot are items of the next, cut by elements of the gradient. Every sum is what a slot's own item would have
+//! made of it.
+
+use super::{
+    call::{Backward, Call},
+    ends::slice,
+    fold::slot,
+    fused::{Fused, slots},
+    fused_tile::{Arena, Tile},
+    layout::{Block, Store, TileEnds},
+    pass,
+    spec::Mlp,
+};
+use crate::{Scalar, gemm::operand, memory::Regions, product::Sums};
+use nablas_kernels::gemm::{dense::WeightVjpTile, pack::Operand};
+
+/// Rows of dW that an item has at least.
+const LEAST: usize = 8;
+
+/// Where the state of a whole batch lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Split {
+    /// Rows that there is room for.
+    rows: usize,
+    at: usize,
+    ends: TileEnds,
+}
+
+impl Split {
+    /// For batches of at most `batch` rows, of which `least` make a slot, and so many members.
+    pub(super) fn new<T: Scalar>(
+        mlp: &Mlp<T>,
+        store: &Store,
+        (batch, least, members): (usize, usize, usize),
+        at: &mut Regions,
+    ) -> Self {
+        let rows = if members > 1 { batch.min(members.saturating_mul(least) - 1) } else { 0 };
+        let ends = TileEnds::new(mlp, store, rows);
+        Self { rows, at: at.take::<T>(if rows > 0 { ends.len } else { 0 }), ends }
+    }
+
+    /// Whether a call of so many rows in so many slots is run this way by so many members.
+    pub(super) fn serves(&self, rows: usize, slots: usize, members: usize) -> bool {
+        slots < members && rows <= self.rows
+    }
+}
+
+/// Rows of dW of an item.
+fn part(outputs: usize, members: usize) -> usize {
+    outputs.div_ceil(members).next_multiple_of(2).max(LEAST)
+}
+
+impl Fused {
+    /// Whether the call's rows are shared out.
+    pub(super) fn splits<T: Scalar>(&self, call: &Call<'_, T>) -> bool {
+        let (rows, members) = (call.batch(), call.seats);
+        let count = slots(call.setup.mlp.param_len(), rows).count;
+        call.backward.is_some() && self.split.serves(rows, count, members)
+    }
+
+    /// Rows of an item.
+    fn rows_each<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
+        call.batch().div_ceil(call.seats).next_multiple_of(2).min(self.tile_rows)
+    }
+
+    /// Items that take rows through the layers.
+    pub(super) fn row_items<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
+        call.batch().div_ceil(self.rows_each(call))
+    }
+
+    /// Items that make the gradients of the slots: of each layer some parts of dW, and db.
+    pub(super) fn gradient_items<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
+        let layer = |outputs: usize| outputs.div_ceil(part(outputs, call.seats)) + 1;
+        let count = slots(call.setup.mlp.param_len(), call.batch()).count;
+        count * call.setup.mlp.layers().iter().map(|l| layer(l.outputs)).sum::<usize>()
+    }
+
+    /// The state of the batch from a row on.
+    fn whole<'a, T: Scalar>(&'a self, call: &Call<'_, T>, row: usize) -> Arena<'a, T> {
+        let base = call.memory.add(self.split.at);
+        let block = Block { base, store: &self.tile, rows: self.split.rows, row };
+        Arena { base, block, ends: self.split.ends }
+    }
+
+    /// A_l and the saved state of the batch from a row on.
+    fn state<'a, T: Scalar>(&'a self, call: &Call<'_, T>, row: usize) -> Block<'a, T> {
+        match call.kept {
+            Some(kept) if !call.forward => Block { base: kept.0, store: &self.kept, rows: call.batch(), row },
+            _ => self.whole(call, row).block,
+        }
+    }
+
+    /// An item's rows, forward and backward.
+    ///
+    /// # Safety
+    /// As for [`Path::run`](super::path::Path::run), of an item of this phase.
+    pub(super) unsafe fn rows<T: Scalar>(&self, call: &Call<'_, T>, back: &Backward<'_, T>, item: usize) {
+        let (net, rows) = (self.net(call), self.rows_each(call));
+        let (start, end) = (item * rows, call.batch().min((item + 1) * rows));
+        let (arena, x) = (self.whole(call, start), slice(call.x, start, end));
+        let mut tile = Tile {
+            net,
+            acts: self.state(call, start),
+            arena,
+            shared: call.forward,
+            x,
+            input: operand(x),
+            save: true,
+            y: call.y.map(|y| y.row(start)),
+            grads: None,
+            fresh: false,
+            dx: back.dx.map(|d| d.row(start)),
+            delta: arena.dy(),
+        };
+        // SAFETY: the item's own rows of the batch's state, of Y, dX and losses; kept state is only read.
+        unsafe {
+            if call.forward {
+                tile.contiguous();
+                pass::forward(net.mlp.layers().len(), &mut tile);
+            }
+            tile.seed(call, &back.cotangent, start, end);
+            pass::backward(net.mlp.layers().len(), back.dx.is_some(), &mut tile);
+            tile.leave_input();
+        }
+    }
+
+    /// A part of dW or db of a layer, of a slot.
+    ///
+    /// # Safety
+    /// As for [`Path::run`](super::path::Path::run), of an item of the phase after the rows.
+    pub(super) unsafe fn gradients<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        back: &Backward<'_, T>,
+        mut item: usize,
+    ) {
+        let (mlp, batch, engine) = (&call.setup.mlp, call.batch(), call.setup.engine());
+        let (slots, layers) = (slots(mlp.param_len(), batch), mlp.layers());
+        let each = self.gradient_items(call) / slots.count;
+        let (s, last) = (item / each, layers.len() - 1);
+        item %= each;
+        let (mut l, mut rows) = (last, part(layers[last].outputs, call.seats));
+        while item > layers[l].outputs.div_ceil(rows) {
+            item -= layers[l].outputs.div_ceil(rows) + 1;
+            l -= 1;
+            rows = part(layers[l].outputs, call.seats);
+        }
+        let (n, outputs, first) = (layers[l].inputs, layers[l].outputs, item * rows);
+        let (start, end) = (s * slots.rows, batch.min((s + 1) * slots.rows));
+        let (arena, grads) = (self.whole(call, start), slot(call, back.grads, self.slots, s));
+        let (delta, ld) = if l == last { arena.dy() } else { arena.block.g(l) };
+        let delta = delta.cast_const();
+        // SAFETY: the phase before has left A and δ of all rows; parts of a gradient are disjoint.
+        unsafe {
+            if first >= outputs {
+                let sums = Sums { m: end - start, n: outputs, delta: (delta, ld), out: grads.b(l) };
+                return (0..sums.items()).for_each(|i| sums.run(engine, i));
+            }
+            let (a, lda) = match l {
+                0 => arena.input(slice(call.x, start, end)),
+                _ => self.state(call, start).a(l - 1),
+            };
+            engine.run_raw(WeightVjpTile {
+                rows: end - start,
+                m: rows.min(outputs - first),
+                n,
+                delta: Operand { ptr: delta.wrapping_add(first), rs: ld as isize, cs: 1 },
+                a: a.cast_const(),
+                lda,
+                dw: grads.w(l).wrapping_add(first * n),
+                lddw: n,
+                fresh: true,
+            });
+        }
+    }
+}
