@@ -5,7 +5,7 @@ use super::{
     ends::slice,
     fold::{fold_items, fold_slots, slot},
     fused_split::Split,
-    fused_tile::{Arena, FEW, IN_PLACE, Net, Tile},
+    fused_tile::{Arena, IN_PLACE, Net, Tile, few},
     layout::{Block, PackedWeights, Store, TileEnds},
     params::Places,
     pass,
@@ -118,7 +118,7 @@ impl Fused {
     pub(super) fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
         let panels = call.panels.map_or(call.memory.add(self.panels), |p| p.0);
         let (mlp, engine) = (&call.setup.mlp, call.setup.engine());
-        let few = call.panels.is_none() && call.batch() <= FEW;
+        let few = call.panels.is_none() && call.batch() <= few(mlp.param_len());
         Net { mlp, engine, params: call.params, layout: &self.packed, panels: Shared(panels), few }
     }
 

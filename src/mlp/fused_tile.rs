@@ -23,7 +23,10 @@ use nablas_kernels::{
 pub(super) const IN_PLACE: usize = 128;
 
 /// Batches of up to this many rows do not repay packing: W is read where it lies, both ways.
-pub(super) const FEW: usize = 16;
+pub(super) fn few(params: usize) -> usize {
+    // W that leaves L1 costs more to pack.
+    if params <= 1 << 15 { 24 } else { 32 }
+}
 
 /// A seat's memory.
 #[derive(Clone, Copy)]
@@ -67,18 +70,14 @@ pub(super) struct Net<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Net<'_, T> {
-    /// Whether the input VJP reads W where it lies.
-    fn in_place(&self, l: usize) -> bool {
-        let inputs = self.mlp.layers()[l].inputs;
-        inputs.is_multiple_of(PAD) && (inputs <= IN_PLACE || self.few)
-    }
-
     /// W of layer index `l` as the input VJP reads it.
     fn right(&self, l: usize) -> Right<T> {
-        if self.in_place(l) {
-            return Right::Rows(self.params.w(l), self.mlp.layers()[l].inputs);
+        let (w, n) = (self.params.w(l).cast_const(), self.mlp.layers()[l].inputs);
+        match n.is_multiple_of(PAD) {
+            true if n <= IN_PLACE || self.few => Right::Rows(w, n),
+            false if n > PAD && self.few => Right::Ragged(w, n),
+            _ => Right::Packed(self.panels.add(self.layout[l].backward)),
         }
-        Right::Packed(self.panels.add(self.layout[l].backward))
     }
 
     /// Packs a share of W of layer index `l`: Wᵀ for the forward product, with the bias padded beside it, or W for the
@@ -91,7 +90,7 @@ impl<T: Scalar> Net<'_, T> {
         let w = Operand { ptr: self.params.w(l).cast_const(), rs: spec.inputs as isize, cs: 1 };
         let (b, k, n, dst) = match forward {
             true => (w.t(), spec.inputs, spec.outputs, at.forward),
-            false if self.in_place(l) => return,
+            false if !matches!(self.right(l), Right::Packed(_)) => return,
             false => (w, spec.outputs, spec.inputs, at.backward),
         };
         let dst = self.panels.add(dst);

@@ -119,7 +119,8 @@ pub(crate) unsafe fn run<T: Scalar>(
     }
     let weights = matches!(op.finish, super::Finish::Plain { .. });
     let (engine, n) = (ops.engine(), op.n as f64);
-    let touched = op.m as f64 * (n + op.k as f64) + if op.in_place() { 0.0 } else { n * op.k as f64 };
+    let touched =
+        op.m as f64 * (n + op.k as f64) + if op.in_place(0, 0).is_some() { 0.0 } else { n * op.k as f64 };
     let micros = engine.micros::<T>(op.flop(), touched);
     // Who is left alone has rectangles that are as large as can be.
     let seats = engine.seats(micros, 2, usize::MAX);

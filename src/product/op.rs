@@ -4,8 +4,15 @@ use super::State;
 use crate::Scalar;
 use nablas_kernels::{
     act::Activation,
-    gemm::{epilogue::Start, pack::Operand, shape::PAD},
+    gemm::{
+        epilogue::Start,
+        pack::{Operand, Right},
+        shape::PAD,
+    },
 };
+
+/// Rows up to which B is read where it lies.
+const FEW: usize = 32;
 
 /// What becomes of a product. Outputs are row-major, an address and a leading dimension.
 #[derive(Debug, Clone, Copy)]
@@ -104,9 +111,20 @@ impl<T: Scalar> Op<T> {
         2.0 * self.m as f64 * self.n as f64 * self.k as f64
     }
 
-    /// Whether few rows use B, and it can be read where it lies, by whole vectors: packing it would not be repaid.
-    pub(super) fn in_place(&self) -> bool {
-        let plain = !self.alpha_on_b || self.alpha == T::ONE;
-        plain && self.m <= 24 && self.padded && self.b.cs == 1 && self.b.rs >= 0
+    /// B where it lies, if few rows use it: packing it would not be repaid. From its element (`depth`, `col`) on, for a block.
+    pub(super) fn in_place(&self, depth: usize, col: usize) -> Option<Right<T>> {
+        let (b, scaled) = (self.b.at(depth, col).ptr, self.alpha != T::ONE);
+        let (rs, cs) = (self.b.rs, self.b.cs);
+        if self.m > FEW || (scaled && self.alpha_on_b) {
+            return None;
+        }
+        if cs == 1 && rs >= 0 && self.padded {
+            return Some(Right::Rows(b, rs as usize));
+        }
+        if cs == 1 && rs as usize == self.n && self.n > PAD {
+            return Some(Right::Ragged(b, self.n));
+        }
+        let across = !matches!(self.finish, Finish::InputVjp { .. }) && !scaled && self.a.cs == 1;
+        (across && rs == 1 && cs >= 0).then_some(Right::Columns(b, cs as usize))
     }
 }

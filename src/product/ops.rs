@@ -103,7 +103,7 @@ impl<T: Scalar> Ops<T> {
 
     /// The cut as this very product wants it: B is not packed for few rows.
     pub(crate) fn fit(&self, cut: Cut, op: &Op<T>) -> Cut {
-        if op.in_place() { cut.in_place() } else { cut }
+        if op.in_place(0, 0).is_some() { cut.in_place() } else { cut }
     }
 
     /// Elements of scratch that a seat needs for a product of these sizes.
@@ -147,11 +147,8 @@ impl<T: Scalar> Ops<T> {
             // SAFETY: the caller's promise.
             Self::Foreign(engine, backend) => unsafe { return foreign(engine, &**backend, op, (row, m)) },
         };
-        let right = if cut.packs() > 0 || !packed.is_null() {
-            Right::Packed(packed)
-        } else {
-            Right::Rows(op.b.at(at.depth, at.col).ptr, op.b.rs as usize)
-        };
+        let own = if cut.packs() > 0 || !packed.is_null() { None } else { op.in_place(at.depth, at.col) };
+        let right = own.unwrap_or(Right::Packed(packed));
         let block = Block {
             row,
             m,

@@ -38,6 +38,10 @@ pub struct Across<T, E> {
     pub epilogue: E,
 }
 
+/// Depth up to which a single row is worked on with two granules of columns: deeper, twice the streams of B cost more than
+/// the latency that they hide.
+const WIDE_DEPTH: usize = 256;
+
 /// Rows of the tallest tile of `vectors`: the accumulators share the registers with a block of eight columns. Where they
 /// are two granules, it is a single row's: its one chain would wait for its own latency.
 const fn tallest(family: TileFamily, vectors: usize, granule: usize) -> usize {
@@ -76,7 +80,7 @@ impl<T: Real, E: Epilogue<T>> Across<T, E> {
         let (mut col, end) = self.cols;
         while col < end {
             let wide = NV2 * I::LANES;
-            if self.m == 1 && end - col >= wide {
+            if self.m == 1 && self.k <= WIDE_DEPTH && end - col >= wide {
                 outline(isa, Strip::<'_, T, E, NV2> { op: self, col, cols: wide });
                 col += wide;
             } else {
@@ -191,12 +195,15 @@ impl<T: Real, E: Epilogue<T>, const NV: usize> Strip<'_, T, E, NV> {
             for _ in 0..blocks {
                 for v in 0..NV {
                     let t = isa.columns(b.add(v * I::LANES * ldb), ldb as isize, I::LANES);
-                    for p in 0..COLUMNS {
-                        for r in 0..MR {
-                            let x = isa.splat(*a.offset(r as isize * lda + p as isize));
-                            acc[r][v] = isa.fma(x, t[p], acc[r][v]);
-                        }
-                    }
+                    // Step by step by hand: a loop of so many FMAs would stay one, and keep the block in memory.
+                    acc = step(isa, acc, v, a, lda, t[0]);
+                    acc = step(isa, acc, v, a.add(1), lda, t[1]);
+                    acc = step(isa, acc, v, a.add(2), lda, t[2]);
+                    acc = step(isa, acc, v, a.add(3), lda, t[3]);
+                    acc = step(isa, acc, v, a.add(4), lda, t[4]);
+                    acc = step(isa, acc, v, a.add(5), lda, t[5]);
+                    acc = step(isa, acc, v, a.add(6), lda, t[6]);
+                    acc = step(isa, acc, v, a.add(7), lda, t[7]);
                 }
                 (a, b) = (a.add(COLUMNS), b.add(COLUMNS));
             }
@@ -222,6 +229,27 @@ impl<T: Real, E: Epilogue<T>, const NV: usize> Strip<'_, T, E, NV> {
             acc
         }
     }
+}
+
+/// One step of k of vector `v` of a tile.
+///
+/// # Safety
+/// `a + r·lda` is readable for r < MR.
+#[inline(always)]
+unsafe fn step<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
+    isa: I,
+    mut acc: Acc<T, I, MR, NV>,
+    v: usize,
+    a: *const T,
+    lda: isize,
+    b: I::V,
+) -> Acc<T, I, MR, NV> {
+    for r in 0..MR {
+        // SAFETY: the caller's promise.
+        let x = isa.splat(unsafe { *a.offset(r as isize * lda) });
+        acc[r][v] = isa.fma(x, b, acc[r][v]);
+    }
+    acc
 }
 
 /// A block of `steps` by `cols` of a B that lies transposed, to rows of `width` elements: one function for all tiles.

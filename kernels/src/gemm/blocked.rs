@@ -160,6 +160,7 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Block<T, E> {
                     a,
                     b,
                     ldb,
+                    ragged: self.last && matches!(self.b, Right::Ragged(..)),
                     span,
                     tile_rows: tall,
                     first: self.depth == 0,

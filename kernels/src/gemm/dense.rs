@@ -136,7 +136,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
             if whole {
                 span.cols = span.width;
             }
-            let (b, ldb) = b.panel(k, span);
+            let (ragged, (b, ldb)) = (matches!(b, Right::Ragged(..)), b.panel(k, span));
             let panel = Panel {
                 m,
                 row0: 0,
@@ -144,6 +144,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                 a: Rows::Contiguous(a.ptr, a.rs),
                 b,
                 ldb,
+                ragged,
                 span,
                 tile_rows: 0,
                 first: true,
@@ -269,6 +270,7 @@ impl<T: Math> RawKernel for WeightVjpTile<T> {
                 a: Rows::Adjacent(self.delta.ptr, self.delta.rs),
                 b: self.a.wrapping_add(span.col),
                 ldb: self.lda,
+                ragged: false,
                 span,
                 tile_rows: 0,
                 first: true,

@@ -38,6 +38,9 @@ pub enum Right<T> {
     Packed(*const T),
     /// Row-major where it lies, with this leading dimension; each row is readable up to a whole granule.
     Rows(*const T, usize),
+    /// The same, but the last row is readable for its own columns alone: a matrix whose rows are end to end, of at least a
+    /// granule each.
+    Ragged(*const T, usize),
     /// Column-major where it lies, with this leading dimension: W as it is stored, of a forward product of few rows.
     Columns(*const T, usize),
 }
@@ -48,7 +51,7 @@ impl<T> Right<T> {
     pub(crate) fn panel(self, k: usize, span: PanelSpan) -> (*const T, usize) {
         match self {
             Self::Packed(b) => (b.wrapping_add(k * span.col), span.width),
-            Self::Rows(b, ld) => (b.wrapping_add(span.col), ld),
+            Self::Rows(b, ld) | Self::Ragged(b, ld) => (b.wrapping_add(span.col), ld),
             // No panel: `Across` reads it.
             Self::Columns(b, ld) => (b.wrapping_add(span.col * ld), ld),
         }

@@ -7,7 +7,7 @@
 //! blocks of any whole number of chains give the same bits, and the output is not written before the block's end.
 
 use super::{
-    epilogue::{At, Epilogue, add_tile, store_tile},
+    epilogue::{At, Epilogue, add_tile, load_tile, store_tile},
     shape::{PanelSpan, granule_vectors, max_granules, tile_rows},
     tile::{CHAIN, accumulate},
 };
@@ -42,6 +42,8 @@ pub struct Panel<T, E> {
     pub b: *const T,
     /// From a k to the next. The panel's whole width is readable at each k.
     pub ldb: usize,
+    /// But not at the block's last, where nothing but the columns in use is.
+    pub ragged: bool,
     /// Which columns.
     pub span: PanelSpan,
     /// Rows a packed tile has; see [`tile_rows`].
@@ -89,6 +91,8 @@ struct PanelTiles<T, E, const NV: usize, const UNIT: bool, const ONE: bool> {
     before: Option<Sums<T>>,
     /// Where the sum goes; none for a product's last, which the epilogue finishes.
     after: Option<Sums<T>>,
+    /// The vectors of the block's last step, if they lie apart; or null.
+    edge: *const T,
 }
 
 impl<T: Real, E: Epilogue<T>> Panel<T, E> {
@@ -144,13 +148,23 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
         let out = Sums { ptr: out, ld, cols: self.span.cols };
         let (first, last) = ((!self.first).then_some(out), (!self.last).then_some(out));
         let (rows, from, steps) = ((0, self.m), 0, self.k);
+        let ragged = self.ragged && self.span.cols < self.span.width && self.k > 0;
+        let row = if ragged {
+            let at = At { row: 0, col: 0, cols: self.span.cols };
+            // SAFETY: the columns in use are readable at the last step.
+            let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, self.b.add((self.k - 1) * self.ldb), 0, at) };
+            row
+        } else {
+            [isa.zero(); NV]
+        };
+        let edge = if ragged { (&raw const row).cast() } else { core::ptr::null() };
         if self.k <= CHAIN && self.first && self.last {
             let (before, after) = (None, None);
-            let whole = PanelTiles { panel: self, rows, from, steps, before, after };
+            let whole = PanelTiles { panel: self, rows, from, steps, before, after, edge };
             outline::<_, Chain<'_, T, E, NV, UNIT, true>>(isa, Chain(&whole));
             return;
         }
-        let whole = PanelTiles { panel: self, rows, from, steps, before: first, after: last };
+        let whole = PanelTiles { panel: self, rows, from, steps, before: first, after: last, edge };
         if self.k <= CHAIN {
             outline::<_, Chain<'_, T, E, NV, UNIT, false>>(isa, Chain(&whole));
             return;
@@ -212,7 +226,9 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
                 None => panel.epilogue.start::<I, MR, NV>(isa, at),
                 Some(_) => [[isa.zero(); NV]; MR],
             };
-            let mut acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.steps, a, stride, b, panel.ldb);
+            let edge = if self.from + self.steps == panel.k { self.edge } else { core::ptr::null() };
+            let b = (b, panel.ldb);
+            let mut acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.steps, (a, stride), b, edge);
             if let Some(Sums { ptr, ld, cols }) = before {
                 acc = add_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
             }

@@ -13,40 +13,42 @@ const UNROLL: usize = 4;
 /// is the caller's to see to.
 ///
 /// Per step of k: NV vector loads of B, MR broadcasts of A, MR·NV FMAs. One stride of A is 1, so that addresses
-/// are few: between rows if `ADJACENT` (packed, or transposed), else between steps of k; `stride` is the other.
+/// are few: between rows if `ADJACENT` (packed, or transposed), else between steps of k; `stride` is the other. The last
+/// step reads B at `last` instead, unless that is null.
 ///
 /// # Safety
 /// For i < MR and p < k, `a + i + p·stride` (or `a + i·stride + p`) is readable, and so are NV vectors at
-/// `b + p·ldb`.
+/// `b + p·ldb`, or at `last`.
 #[inline(always)]
 pub unsafe fn accumulate<T: Real, I: Lanes<T>, const MR: usize, const NV: usize, const ADJACENT: bool>(
     isa: I,
     mut acc: Acc<T, I, MR, NV>,
     k: usize,
-    a: *const T,
-    stride: isize,
-    b: *const T,
-    ldb: usize,
+    (a, stride): (*const T, isize),
+    (b, ldb): (*const T, usize),
+    last: *const T,
 ) -> Acc<T, I, MR, NV> {
-    let (mut a, mut b) = (a, b);
+    let (mut a, mut at) = (a, b);
     let along = |steps: isize| if ADJACENT { steps * stride } else { steps };
     // The last turn leaves the pointers past the operands: read by nothing.
-    for _ in 0..k / UNROLL {
+    let rest = if last.is_null() || k == 0 { k % UNROLL } else { (k - 1) % UNROLL + 1 };
+    for _ in 0..(k - rest) / UNROLL {
         for p in 0..UNROLL {
             // SAFETY: a step below k of the caller's promise.
             acc = unsafe {
                 let a = a.offset(along(p as isize));
-                step::<T, I, MR, NV, ADJACENT>(isa, acc, a, stride, b.add(p * ldb))
+                step::<T, I, MR, NV, ADJACENT>(isa, acc, a, stride, at.add(p * ldb))
             };
         }
         a = a.wrapping_offset(along(UNROLL as isize));
-        b = b.wrapping_add(UNROLL * ldb);
+        at = at.wrapping_add(UNROLL * ldb);
     }
-    for _ in 0..k % UNROLL {
+    for p in 0..rest {
+        let b = if p + 1 == rest && !last.is_null() { last } else { at };
         // SAFETY: as above.
         acc = unsafe { step::<T, I, MR, NV, ADJACENT>(isa, acc, a, stride, b) };
         a = a.wrapping_offset(along(1));
-        b = b.wrapping_add(ldb);
+        at = at.wrapping_add(ldb);
     }
     acc
 }
