@@ -21,19 +21,30 @@ fn numbers<T: Real>(n: usize, mut state: u64) -> Vec<T> {
     (0..n).map(|_| next()).collect()
 }
 
+/// How B comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Packed,
+    /// Its rows where they lie, end to end, and not a byte behind the last.
+    Ragged,
+    /// Its columns where they lie.
+    Columns,
+}
+
 /// C + α·A·B with blocks of `kc` steps; A's rows adjacent, or contiguous.
 fn product<T: Kernels>(
     isa: IsaToken,
     (m, n, k): (usize, usize, usize),
     kc: usize,
-    adjacent: bool,
-    alpha: f64,
+    way: Way,
+    (adjacent, alpha): (bool, f64),
 ) -> Vec<T> {
     let blocking = Blocking { mc: 72, kc, nc: 64 };
     let (a, b, mut c) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2), numbers::<T>(m * n, 3));
     let mut scratch = vec![T::from_f64(f64::NAN); blocking.scratch_len(m, k)];
     let mut panels = vec![T::from_f64(f64::NAN); kc.min(k) * padded(n)];
     let (rs, cs) = if adjacent { (1, m as isize) } else { (k as isize, 1) };
+    let turned: Vec<T> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
     let whole = Operand { ptr: b.as_ptr(), rs: n as isize, cs: 1 };
     for depth in (0..k).step_by(kc) {
         let steps = kc.min(k - depth);
@@ -41,6 +52,11 @@ fn product<T: Kernels>(
         let pack = PackPanels { b, k: steps, n, share: Share::ALL, alpha: T::ONE, dst };
         // SAFETY: B has k rows of n elements, and the panels have room for a block.
         <T as Entry<_>>::enter(isa, unsafe { Vouched::new(pack) });
+        let b = match way {
+            Way::Packed => Right::Packed(panels.as_ptr()),
+            Way::Ragged => Right::Ragged(b.ptr, n),
+            Way::Columns => Right::Columns(turned[depth..].as_ptr(), k),
+        };
         // Two shares of the panels, as two items have them.
         for index in 0..2 {
             let block = Block {
@@ -53,7 +69,7 @@ fn product<T: Kernels>(
                 last: depth + steps == k,
                 alpha: T::from_f64(alpha),
                 a: Operand { ptr: a.as_ptr(), rs, cs },
-                b: Right::Packed(panels.as_ptr()),
+                b,
                 share: Share { index, count: 2 },
                 mc: blocking.mc,
                 scratch: scratch.as_mut_ptr(),
@@ -68,17 +84,34 @@ fn product<T: Kernels>(
 
 fn check<T: Kernels + core::fmt::Debug>() {
     // Packed tiles of every height (A is scaled or its rows are adjacent and read often), A as it lies, few rows.
-    for (m, n) in [(1, 40), (61, 136), (75, 50), (100, 33), (97, 16), (27, 61), (60, 8)] {
-        for k in [1024, 1100, 2100] {
+    for (m, n) in
+        [(1, 40), (2, 7), (3, 33), (5, 61), (61, 136), (75, 50), (100, 33), (97, 16), (27, 61), (60, 8)]
+    {
+        for k in [7, 61, 1024, 1100, 2100] {
             for (adjacent, alpha) in [(false, 1.0), (true, 1.0), (true, 0.7), (false, 0.7)] {
-                let run = |isa, kc| product::<T>(isa, (m, n, k), kc, adjacent, alpha);
-                let want = run(IsaToken::pin("scalar").expect("everywhere"), CHAIN);
+                let run = |isa, kc, way| product::<T>(isa, (m, n, k), kc, way, (adjacent, alpha));
+                let want = run(IsaToken::pin("scalar").expect("everywhere"), CHAIN, Way::Packed);
                 for isa in IsaToken::available() {
-                    for kc in [CHAIN, 2 * CHAIN, 8 * CHAIN] {
-                        let got = run(isa, kc);
+                    for (kc, way) in [
+                        (CHAIN, Way::Packed),
+                        (2 * CHAIN, Way::Packed),
+                        (8 * CHAIN, Way::Packed),
+                        (CHAIN, Way::Ragged),
+                        (8 * CHAIN, Way::Ragged),
+                        (CHAIN, Way::Columns),
+                        (8 * CHAIN, Way::Columns),
+                    ] {
+                        if way == Way::Columns && (adjacent || alpha != 1.0) || way == Way::Ragged && n < 16 {
+                            continue;
+                        }
+                        let got = run(isa, kc, way);
                         let same =
                             got.iter().zip(&want).all(|(g, w)| g.to_f64().to_bits() == w.to_f64().to_bits());
-                        assert!(same, "{m} × {n} × {k}, kc {kc}, {adjacent} {alpha}, {}", isa.name());
+                        assert!(
+                            same,
+                            "{m} × {n} × {k}, kc {kc}, {way:?}, {adjacent} {alpha}, {}",
+                            isa.name()
+                        );
                     }
                 }
             }

@@ -160,7 +160,7 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Block<T, E> {
                     a,
                     b,
                     ldb,
-                    ragged: self.last && matches!(self.b, Right::Ragged(..)),
+                    last_cols: if self.last { self.b.last_cols(span) } else { span.width },
                     span,
                     tile_rows: tall,
                     first: self.depth == 0,

@@ -133,10 +133,11 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
         let panels = Panels::new::<T, I>(n);
         for p in 0..panels.count() {
             let mut span = panels.get(p);
+            let last_cols = b.last_cols(span);
             if whole {
                 span.cols = span.width;
             }
-            let (ragged, (b, ldb)) = (matches!(b, Right::Ragged(..)), b.panel(k, span));
+            let (b, ldb) = b.panel(k, span);
             let panel = Panel {
                 m,
                 row0: 0,
@@ -144,7 +145,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                 a: Rows::Contiguous(a.ptr, a.rs),
                 b,
                 ldb,
-                ragged,
+                last_cols,
                 span,
                 tile_rows: 0,
                 first: true,
@@ -270,7 +271,7 @@ impl<T: Math> RawKernel for WeightVjpTile<T> {
                 a: Rows::Adjacent(self.delta.ptr, self.delta.rs),
                 b: self.a.wrapping_add(span.col),
                 ldb: self.lda,
-                ragged: false,
+                last_cols: span.width,
                 span,
                 tile_rows: 0,
                 first: true,

@@ -66,7 +66,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                 a: Rows::Contiguous(w.ptr, w.rs),
                 b: b.ptr.wrapping_add(span.col).cast_const(),
                 ldb: b.ld,
-                ragged: false,
+                last_cols: span.width,
                 span,
                 tile_rows: 0,
                 first: true,

@@ -46,6 +46,12 @@ pub enum Right<T> {
 }
 
 impl<T> Right<T> {
+    /// The columns of a panel that are readable at the last row.
+    #[inline(always)]
+    pub(crate) fn last_cols(self, span: PanelSpan) -> usize {
+        if matches!(self, Self::Ragged(..)) { span.cols } else { span.width }
+    }
+
     /// The vectors of a panel over the depth `k`, and from a k to the next.
     #[inline(always)]
     pub(crate) fn panel(self, k: usize, span: PanelSpan) -> (*const T, usize) {

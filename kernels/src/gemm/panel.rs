@@ -42,8 +42,8 @@ pub struct Panel<T, E> {
     pub b: *const T,
     /// From a k to the next. The panel's whole width is readable at each k.
     pub ldb: usize,
-    /// But not at the block's last, where nothing but the columns in use is.
-    pub ragged: bool,
+    /// But at the block's last so many columns alone.
+    pub last_cols: usize,
     /// Which columns.
     pub span: PanelSpan,
     /// Rows a packed tile has; see [`tile_rows`].
@@ -148,10 +148,10 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
         let out = Sums { ptr: out, ld, cols: self.span.cols };
         let (first, last) = ((!self.first).then_some(out), (!self.last).then_some(out));
         let (rows, from, steps) = ((0, self.m), 0, self.k);
-        let ragged = self.ragged && self.span.cols < self.span.width && self.k > 0;
+        let ragged = self.last_cols < self.span.width && self.k > 0;
         let row = if ragged {
-            let at = At { row: 0, col: 0, cols: self.span.cols };
-            // SAFETY: the columns in use are readable at the last step.
+            let at = At { row: 0, col: 0, cols: self.last_cols };
+            // SAFETY: so many columns are readable at the last step.
             let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, self.b.add((self.k - 1) * self.ldb), 0, at) };
             row
         } else {
