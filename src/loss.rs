@@ -117,12 +117,12 @@ impl<T: Scalar> Loss<T> {
             let losses = &mut losses[..block.len()];
             let delta = delta.reborrow().rows(block.clone())?;
             self.rows(isa, y.rows(block.clone())?, targets.rows(block)?, scale, delta, losses)?;
-            losses.iter().for_each(|loss| fold.add(*loss));
+            fold.extend(losses);
         }
         Ok(self.value_of(fold, batch, cols))
     }
 
-    /// The loss of the outputs. Rows are contiguous. One row is allocated.
+    /// The loss of the outputs. Rows are contiguous. Memory for the deltas of sixteen rows is allocated.
     ///
     /// # Errors
     /// As [`value_and_delta`](Self::value_and_delta).
@@ -134,14 +134,18 @@ impl<T: Scalar> Loss<T> {
         if y.is_empty() {
             return Ok(self.value_of(fold, batch, cols));
         }
-        let (what, bytes) = ("a row of deltas", cols as u128 * size_of::<T>() as u128);
+        let most = batch.min(SCRATCH);
+        let len = most.checked_mul(cols).ok_or(Error::Overflow { what: "rows of deltas" })?;
+        let (what, bytes) = ("rows of deltas", len as u128 * size_of::<T>() as u128);
         let mut delta = Vec::new();
-        delta.try_reserve_exact(cols).map_err(|_| Error::Memory { what, bytes })?;
-        delta.resize(cols, T::ZERO);
-        for i in 0..batch {
-            let (mut loss, delta) = ([T::ZERO], MatMut::new(&mut delta, 1, cols)?);
-            self.rows(isa, y.rows(i..i + 1)?, targets.rows(i..i + 1)?, T::ONE, delta, &mut loss)?;
-            fold.add(loss[0]);
+        delta.try_reserve_exact(len).map_err(|_| Error::Memory { what, bytes })?;
+        delta.resize(len, T::ZERO);
+        for start in (0..batch).step_by(SCRATCH) {
+            let block = start..batch.min(start + SCRATCH);
+            let (mut losses, delta) = ([T::ZERO; SCRATCH], MatMut::new(&mut delta, block.len(), cols)?);
+            let losses = &mut losses[..block.len()];
+            self.rows(isa, y.rows(block.clone())?, targets.rows(block)?, T::ONE, delta, losses)?;
+            fold.extend(losses);
         }
         Ok(self.value_of(fold, batch, cols))
     }
@@ -212,40 +216,47 @@ impl<T: Scalar> Loss<T> {
             losses.fill(T::ZERO);
             return Ok(());
         }
-        if let (Some(y), Some(t), Some(delta)) = (y.as_slice(), whole(targets), delta.as_slice_mut()) {
-            return self.block(isa, cols, y, t, scale, delta, losses);
+        check_rows("the outputs' column stride", y)?;
+        check_rows("the delta's column stride", delta.as_ref())?;
+        if let Targets::Values(t) = targets {
+            check_shape("the targets", (rows, cols), t.shape())?;
+            check_rows("the targets' column stride", t)?;
         }
-        let stride =
-            |got| Error::Stride { what: "a loss's column stride", expected: "adjacent columns", got };
-        for (i, loss) in losses.iter_mut().enumerate() {
-            let strides = (y.col_stride(), delta.col_stride());
-            let t = whole(targets.rows(i..i + 1)?).ok_or(stride(0))?;
-            let (y, delta) = (y.row(i).ok_or(stride(strides.0))?, delta.row_mut(i).ok_or(stride(strides.1))?);
-            self.block(isa, cols, y, t, scale, delta, core::slice::from_mut(loss))?;
+        let descend = |t: &Targets<'_, T>| matches!(t, Targets::Values(t) if t.row_stride() < 0);
+        if rows > 1 && (y.row_stride() < 0 || delta.row_stride() < 0 || descend(&targets)) {
+            // Kernels count rows upwards.
+            for i in 0..rows {
+                let (own, one) = (i..i + 1, core::slice::from_mut(&mut losses[i]));
+                let delta = delta.reborrow().rows(own.clone())?;
+                self.rows(isa, y.rows(own.clone())?, targets.rows(own)?, scale, delta, one)?;
+            }
+            return Ok(());
         }
+        self.block(isa, y, targets, scale, delta, losses);
         Ok(())
     }
 
-    /// [`rows`](Self::rows) of contiguous operands.
+    /// [`rows`](Self::rows) of operands that fit each other, whose rows are contiguous and ascend.
     fn block(
         &self,
         isa: IsaToken,
-        cols: usize,
-        y: &[T],
-        targets: Whole<'_, T>,
+        y: MatRef<'_, T>,
+        targets: Targets<'_, T>,
         scale: T,
-        delta: &mut [T],
+        mut delta: MatMut<'_, T>,
         row_loss: &mut [T],
-    ) -> Result<()> {
-        let rows = row_loss.len();
-        let short = Error::Length { what: "the outputs of a loss", expected: rows * cols, got: y.len() };
-        let y = View::new(y, cols, rows, cols).ok_or(short.clone())?;
-        let delta = ViewMut::new(delta, cols, rows, cols).ok_or(short.clone())?;
+    ) {
+        let ((rows, cols), ld) = (y.shape(), |stride| usize::try_from(stride).unwrap_or(0));
+        // SAFETY: the rows of a view are its own, those of a mutable one apart; a single one may have any stride.
+        let view =
+            |m: MatRef<'_, T>| unsafe { View::from_raw_parts(m.as_ptr(), ld(m.row_stride()), rows, cols) };
+        let (y, ldd) = (view(y), ld(delta.row_stride()));
+        // SAFETY: as above.
+        let delta = unsafe { ViewMut::from_raw_parts(delta.as_mut_ptr(), ldd, rows, cols) };
         let target = match targets {
-            Whole::Values(t) => View::new(t, cols, rows, cols).ok_or(short)?,
-            Whole::Classes(class) => {
-                T::enter(isa, ClassCrossEntropy { y, class, scale, delta, row_loss });
-                return Ok(());
+            Targets::Values(t) => view(t),
+            Targets::Classes(class) => {
+                return T::enter(isa, ClassCrossEntropy { y, class, scale, delta, row_loss });
             }
         };
         match self.kind {
@@ -255,32 +266,19 @@ impl<T: Scalar> Loss<T> {
                 T::enter(isa, Pointwise { loss: Huber(d), y, target, scale, delta, row_loss })
             }
             LossKind::BceWithLogits => {
-                T::enter(isa, Pointwise { loss: BceWithLogits, y, target, scale, delta, row_loss });
+                T::enter(isa, Pointwise { loss: BceWithLogits, y, target, scale, delta, row_loss })
             }
             LossKind::SoftmaxCrossEntropy => {
                 T::enter(isa, CrossEntropy { y, target, scale, delta, row_loss })
             }
         }
-        Ok(())
     }
 }
 
 /// Rows in a block of [`Loss::value_and_delta`]; the value does not depend on it.
 const BLOCK: usize = 64;
-
-/// Targets without gaps.
-enum Whole<'a, T> {
-    Values(&'a [T]),
-    Classes(&'a [u32]),
-}
-
-/// The targets, if they have no gaps.
-fn whole<T>(targets: Targets<'_, T>) -> Option<Whole<'_, T>> {
-    match targets {
-        Targets::Values(t) => t.as_slice().map(Whole::Values),
-        Targets::Classes(c) => Some(Whole::Classes(c)),
-    }
-}
+/// Rows of deltas that [`Loss::value`] has room for: those that a kernel takes together.
+const SCRATCH: usize = 16;
 
 /// Refuses a matrix whose rows are not contiguous.
 fn check_rows<T>(what: &'static str, m: MatRef<'_, T>) -> Result<()> {
@@ -311,21 +309,59 @@ impl Default for Fold {
 impl Fold {
     /// Takes the next number.
     pub(crate) fn add<T: Scalar>(&mut self, x: T) {
-        let mut sum = x.to_f64();
-        let full = self.count.trailing_ones() as usize;
-        for left in &self.partial[..full] {
+        self.put(x.to_f64(), 0);
+    }
+
+    /// Takes numbers in their order: eight at a time where they are a subtree of their own.
+    pub(crate) fn extend<T: Scalar>(&mut self, numbers: &[T]) {
+        let ahead = self.count.wrapping_neg() % 8;
+        let (ahead, rest) = numbers.split_at(ahead.min(numbers.len()));
+        ahead.iter().for_each(|x| self.add(*x));
+        let eights = rest.chunks_exact(8);
+        let last = eights.remainder();
+        for eight in eights {
+            let x: [f64; 8] = core::array::from_fn(|i| eight[i].to_f64());
+            let pairs: [f64; 4] = core::array::from_fn(|i| x[2 * i + 1] + x[2 * i]);
+            self.put((pairs[3] + pairs[2]) + (pairs[1] + pairs[0]), 3);
+        }
+        last.iter().for_each(|x| self.add(*x));
+    }
+
+    /// Takes the sum of the next 2^`level` numbers, before which there were a multiple of as many.
+    fn put(&mut self, mut sum: f64, level: usize) {
+        let full = (self.count >> level).trailing_ones() as usize;
+        for left in &self.partial[level..level + full] {
             sum += left;
         }
         // A count of all ones is more numbers than memory holds.
-        if let Some(place) = self.partial.get_mut(full) {
+        if let Some(place) = self.partial.get_mut(level + full) {
             *place = sum;
         }
-        self.count = self.count.wrapping_add(1);
+        self.count = self.count.wrapping_add(1 << level);
     }
 
     /// The sum.
     pub(crate) fn sum(&self) -> f64 {
         let set = self.partial.iter().enumerate().filter(|(i, _)| self.count >> i & 1 == 1);
         set.map(|(_, sum)| *sum).reduce(|right, left| left + right).unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_together_are_numbers_one_by_one() {
+        let numbers: Vec<f64> = (1..200).map(|i| 1.0 / f64::from(i)).collect();
+        for first in 0..20 {
+            for n in 0..numbers.len() - first {
+                let (mut one_by_one, mut together) = (Fold::default(), Fold::default());
+                numbers[..first + n].iter().for_each(|x| one_by_one.add(*x));
+                together.extend(&numbers[..first]);
+                together.extend(&numbers[first..first + n]);
+                assert_eq!(together.sum().to_bits(), one_by_one.sum().to_bits(), "{first} and {n}");
+            }
+        }
     }
 }

@@ -187,6 +187,19 @@ fn a_row_has_the_same_bits_in_any_batch() -> Result<()> {
             assert_eq!(row[..cols], whole[i * cols..(i + 1) * cols]);
             assert!(row[cols..].iter().all(|x| *x == -1.0), "the gap after row {i} was written");
         }
+        // The same rows, last to first, of targets that all rows share.
+        let shared = MatRef::with_strides(&t, rows, cols, 0, 1)?;
+        let turned: Vec<f32> = y.chunks(ld).rev().flat_map(|r| r[..cols].to_vec()).collect();
+        let last = turned.as_ptr().wrapping_add((rows - 1) * cols);
+        // SAFETY: the rows are those of the vector.
+        let descending = unsafe { MatRef::from_raw_parts(last, rows, cols, -(cols as isize), 1) };
+        let (mut up, mut down) = (vec![0.0; rows * cols], vec![0.0; rows * cols]);
+        let y = MatRef::with_leading_dim(&y, rows, cols, ld)?;
+        let shared = Targets::Values(shared);
+        let values = [(y, &mut up), (descending, &mut down)]
+            .map(|(y, delta)| loss.value_and_delta(isa, y, shared, MatMut::new(delta, rows, cols)?));
+        let [one, other] = values;
+        assert_eq!((one?.to_bits(), up), (other?.to_bits(), down), "{kind:?}, rows that descend");
     }
     Ok(())
 }

@@ -126,7 +126,7 @@ impl<T: Scalar> Plan<T> {
         let mut fold = Fold::default();
         // SAFETY: every row's loss was written; no item is left.
         let losses = unsafe { core::slice::from_raw_parts(memory.add(self.losses), batch) };
-        losses.iter().for_each(|l| fold.add(*l));
+        fold.extend(losses);
         Ok(loss.value_of(fold, batch, outputs))
     }
 

@@ -9,7 +9,7 @@ use crate::{
     edge::{load, store},
     isa::{LaneKernel, Lanes},
     math::Math,
-    reduce::{RowShape, Sixteen, VIRTUAL_LANES, View, ViewMut, count, row_exponentials},
+    reduce::{Add, GROUP, Group, VIRTUAL_LANES, View, ViewMut, count, exponentials},
 };
 
 /// Value and delta for class indices: row_loss_i = ln Σ_j e^(y_ij) − y_ic, c = class_i;
@@ -41,30 +41,37 @@ impl<T: Math> LaneKernel for ClassCrossEntropy<'_, T> {
         debug_assert_eq!(y.cols(), delta.cols());
         let rows = y.rows().min(delta.rows());
         let cols = y.cols().min(delta.cols());
-        for (i, (value, &class)) in row_loss.iter_mut().zip(class).enumerate().take(rows) {
-            let (y, delta) = (y.row(i), delta.row(i));
-            // SAFETY: row i has cols columns on both sides, and class is checked against them.
+        let (ldy, ldd, mut group) = (y.ld(), delta.ld(), Group::new());
+        let all = rows.min(class.len()).min(row_loss.len());
+        let groups = row_loss[..all].chunks_mut(GROUP).zip(class[..all].chunks(GROUP));
+        for (g, (values, classes)) in groups.enumerate() {
+            let (y, delta, rows) = (y.row(g * GROUP), delta.row(g * GROUP), values.len());
+            // SAFETY: the rows of the group have cols columns on both sides, and classes are checked against them.
             unsafe {
-                let shape = row_exponentials(isa, y, delta, cols);
-                let factor = scale / shape.sum();
-                let v = isa.splat(factor);
-                let mut j = 0;
-                while j < cols {
-                    let n = count::<T, I>(j, cols);
-                    store(isa, delta.add(j), isa.mul(load(isa, delta.add(j), n), v), n);
-                    j += n;
+                let shapes = exponentials(isa, (y, ldy), (delta, ldd), (rows, cols), &mut group);
+                let (logs, factors) = (shapes.log_sums(isa), shapes.over_sums(isa, &[scale; GROUP]));
+                for (r, (value, &class)) in values.iter_mut().zip(classes).enumerate() {
+                    let (y, delta) =
+                        (y.wrapping_add(r.wrapping_mul(ldy)), delta.wrapping_add(r.wrapping_mul(ldd)));
+                    let (class, factor, v) = (class as usize, factors[r], isa.splat(factors[r]));
+                    // The class's e^(y − m) is read before vectors are stored over it: a load from the middle of one waits.
+                    let own = if class < cols { *delta.add(class) * factor } else { T::ZERO };
+                    let mut j = 0;
+                    while j < cols {
+                        let n = count::<T, I>(j, cols);
+                        store(isa, delta.add(j), isa.mul(load(isa, delta.add(j), n), v), n);
+                        j += n;
+                    }
+                    *value = if class < cols {
+                        let (logit, max) = (*y.add(class), shapes.max[r]);
+                        // 1 − p = rest/sum where the class has the largest logit; elsewhere p ≤ ½: no cancellation.
+                        let others = if logit == max { shapes.rest[r] * factor } else { scale - own };
+                        *delta.add(class) = -others;
+                        below(max, logit) + logs[r]
+                    } else {
+                        T::from_f64(f64::NAN)
+                    };
                 }
-                let class = class as usize;
-                *value = if class < cols {
-                    let logit = *y.add(class);
-                    // 1 − p = rest/sum where the class has the largest logit; elsewhere p ≤ ½: no cancellation.
-                    let others =
-                        if logit == shape.max { shape.rest * factor } else { scale - *delta.add(class) };
-                    *delta.add(class) = -others;
-                    below(shape.max, logit) + shape.log_sum(isa)
-                } else {
-                    T::from_f64(f64::NAN)
-                };
             }
         }
     }
@@ -104,28 +111,44 @@ impl<T: Math> LaneKernel for CrossEntropy<'_, T> {
         debug_assert!(y.cols() == target.cols() && y.cols() == delta.cols());
         let rows = y.rows().min(target.rows()).min(delta.rows());
         let cols = y.cols().min(target.cols()).min(delta.cols());
-        let scale = isa.splat(scale);
-        for (i, value) in row_loss.iter_mut().enumerate().take(rows) {
-            let (y, target, delta) = (y.row(i), target.row(i), delta.row(i));
-            // SAFETY: row i has cols columns on each side.
+        let (scale, ldy, ldt, ldd) = (isa.splat(scale), y.ld(), target.ld(), delta.ld());
+        let (mut losses, mut totals) = (Group::new(), Group::new());
+        let all = rows.min(row_loss.len());
+        for (g, values) in row_loss[..all].chunks_mut(GROUP).enumerate() {
+            let first = g * GROUP;
+            let (y, target, delta, rows) = (y.row(first), target.row(first), delta.row(first), values.len());
+            // SAFETY: the rows of the group have cols columns on each side.
             unsafe {
-                let shape = row_exponentials(isa, y, delta, cols);
-                let (loss, total) = weigh(isa, y, target, cols, shape);
-                *value = loss;
-                let v = isa.splat(total / shape.sum());
-                let mut j = 0;
-                while j < cols {
-                    let n = count::<T, I>(j, cols);
-                    let (e, t) = (load(isa, delta.add(j), n), load(isa, target.add(j), n));
-                    store(isa, delta.add(j), isa.mul(isa.fma(e, v, isa.neg(t)), scale), n);
-                    j += n;
+                let shapes = exponentials(isa, (y, ldy), (delta, ldd), (rows, cols), &mut losses);
+                let logs = shapes.log_sums(isa);
+                for r in 0..rows {
+                    let (y, target) =
+                        (y.wrapping_add(r.wrapping_mul(ldy)), target.wrapping_add(r.wrapping_mul(ldt)));
+                    let (loss, total) = weigh(isa, y, target, cols, shapes.max[r], logs[r]);
+                    losses.take::<I, Add>(isa, r, loss);
+                    totals.take::<I, Add>(isa, r, total);
+                }
+                let sums = losses.fold::<I, Add>(isa, rows);
+                let factors = shapes.over_sums(isa, &totals.fold::<I, Add>(isa, rows));
+                for (r, value) in values.iter_mut().enumerate() {
+                    // A NaN logit is in the rest, and reaches the value even where all targets are 0.
+                    *value = sums[r] + T::ZERO * shapes.rest[r];
+                    let (target, delta) =
+                        (target.wrapping_add(r.wrapping_mul(ldt)), delta.wrapping_add(r.wrapping_mul(ldd)));
+                    let (v, mut j) = (isa.splat(factors[r]), 0);
+                    while j < cols {
+                        let n = count::<T, I>(j, cols);
+                        let (e, t) = (load(isa, delta.add(j), n), load(isa, target.add(j), n));
+                        store(isa, delta.add(j), isa.mul(isa.fma(e, v, isa.neg(t)), scale), n);
+                        j += n;
+                    }
                 }
             }
         }
     }
 }
 
-/// Σ t_j·(m − y_j + ln Σ_k e^(y_k − m)) and Σ t_j. A target of 0 takes nothing of an infinite logit.
+/// Σ t_j·(m − y_j + ln Σ_k e^(y_k − m)) and Σ t_j, in virtual lanes. A target of 0 takes nothing of an infinite logit.
 ///
 /// # Safety
 /// `y` and `target` are readable for `n` elements.
@@ -135,9 +158,10 @@ unsafe fn weigh<T: Math, I: Lanes<T>>(
     y: *const T,
     target: *const T,
     n: usize,
-    shape: RowShape<T>,
-) -> (T, T) {
-    let (top, log_sum) = (isa.splat(shape.max), isa.splat(shape.log_sum(isa)));
+    max: T,
+    log_sum: T,
+) -> ([I::V; VIRTUAL_LANES], [I::V; VIRTUAL_LANES]) {
+    let (top, log_sum) = (isa.splat(max), isa.splat(log_sum));
     let mut losses = Chains::new([isa.zero(); VIRTUAL_LANES]);
     let mut totals = losses;
     let mut j = 0;
@@ -160,7 +184,5 @@ unsafe fn weigh<T: Math, I: Lanes<T>>(
         }
         j += VIRTUAL_LANES;
     }
-    // A NaN logit is in the rest, and reaches the value even where all targets are 0.
-    let (losses, totals) = (Sixteen::from(losses.sum(isa)), Sixteen::from(totals.sum(isa)));
-    (losses.sum(isa) + T::ZERO * shape.rest, totals.sum(isa))
+    (losses.sum(isa), totals.sum(isa))
 }

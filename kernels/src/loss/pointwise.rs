@@ -5,7 +5,7 @@ use crate::{
     edge::{load, store},
     isa::{LaneKernel, Lanes},
     math::Math,
-    reduce::{Sixteen, VIRTUAL_LANES, View, ViewMut, count},
+    reduce::{Add, GROUP, Group, VIRTUAL_LANES, View, ViewMut, count},
 };
 
 /// A loss of one output and its target.
@@ -109,30 +109,53 @@ impl<T: Math, L: PointLoss<T>> LaneKernel for Pointwise<'_, T, L> {
         debug_assert!(y.cols() == target.cols() && y.cols() == delta.cols());
         let rows = y.rows().min(target.rows()).min(delta.rows());
         let cols = y.cols().min(target.cols()).min(delta.cols());
-        let scale = isa.splat(scale);
-        for (i, value) in row_loss.iter_mut().enumerate().take(rows) {
-            let (y, target, delta) = (y.row(i), target.row(i), delta.row(i));
-            let mut sums = Chains::new([isa.zero(); VIRTUAL_LANES]);
-            let mut j = 0;
-            while j < cols {
-                sums.begin(isa);
-                for v in 0..VIRTUAL_LANES / I::LANES {
-                    let at = j + v * I::LANES;
-                    let n = count::<T, I>(at, cols);
-                    if n == 0 {
-                        break;
-                    }
-                    // SAFETY: n elements from `at` are within row i of each side.
-                    unsafe {
-                        let (l, d) = loss.value_d(isa, load(isa, y.add(at), n), load(isa, target.add(at), n));
-                        store(isa, delta.add(at), isa.mul(d, scale), n);
-                        let there = isa.mask_from_bits((1 << n) - 1);
-                        sums.add(isa, v, isa.select(there, l, isa.zero()));
-                    }
-                }
-                j += VIRTUAL_LANES;
+        let (scale, mut group) = (isa.splat(scale), Group::new());
+        let all = row_loss.len().min(rows);
+        for (g, values) in row_loss[..all].chunks_mut(GROUP).enumerate() {
+            for r in 0..values.len() {
+                let i = g * GROUP + r;
+                let (y, target, delta) = (y.row(i), target.row(i), delta.row(i));
+                // SAFETY: row i has cols columns on each side.
+                group.take::<I, Add>(isa, r, unsafe { row(isa, loss, (y, target), delta, cols, scale) });
             }
-            *value = Sixteen::from(sums.sum(isa)).sum(isa);
+            let sums = group.fold::<I, Add>(isa, values.len());
+            values.iter_mut().zip(sums).for_each(|(value, sum)| *value = sum);
         }
     }
+}
+
+/// The deltas of a row of `n` elements, and its losses summed in virtual lanes.
+///
+/// # Safety
+/// `y` and `target` are readable, `delta` writable for `n` elements.
+#[inline(always)]
+unsafe fn row<T: Math, I: Lanes<T>, L: PointLoss<T>>(
+    isa: I,
+    loss: L,
+    (y, target): (*const T, *const T),
+    delta: *mut T,
+    n: usize,
+    scale: I::V,
+) -> [I::V; VIRTUAL_LANES] {
+    let mut sums = Chains::new([isa.zero(); VIRTUAL_LANES]);
+    let mut j = 0;
+    while j < n {
+        sums.begin(isa);
+        for v in 0..VIRTUAL_LANES / I::LANES {
+            let at = j + v * I::LANES;
+            let m = count::<T, I>(at, n);
+            if m == 0 {
+                break;
+            }
+            // SAFETY: m elements from `at` are within the row on each side.
+            unsafe {
+                let (l, d) = loss.value_d(isa, load(isa, y.add(at), m), load(isa, target.add(at), m));
+                store(isa, delta.add(at), isa.mul(d, scale), m);
+                let there = isa.mask_from_bits((1 << m) - 1);
+                sums.add(isa, v, isa.select(there, l, isa.zero()));
+            }
+        }
+        j += VIRTUAL_LANES;
+    }
+    sums.sum(isa)
 }

@@ -4,15 +4,17 @@
 //! in ascending order, each lane a sum of chains, and the lanes are folded by one tree ([`Sixteen`]).
 
 mod columns;
+mod group;
 mod sixteen;
 mod slice;
 mod softmax;
 mod view;
 
 pub use columns::ColumnSums;
+pub(crate) use group::{Add, GROUP, Group};
 pub(crate) use sixteen::count;
 pub use sixteen::{Sixteen, VIRTUAL_LANES};
 pub use slice::{Max, Sum};
+pub(crate) use softmax::exponentials;
 pub use softmax::{LogSumExp, Softmax};
-pub(crate) use softmax::{RowShape, row_exponentials};
 pub use view::{View, ViewMut};

@@ -2,10 +2,13 @@
 //!
 //! Infinite entries are taken as the limit in which equal entries stay equal: −∞ has probability 0, unless all
 //! are −∞; then, as for several +∞, they share it. NaN makes its whole row NaN.
+//!
+//! Rows go through in groups of sixteen, whose maxima, sums and logarithms are taken a vector of rows at a time.
 
 use super::{
     VIRTUAL_LANES, View, ViewMut,
-    sixteen::{Sixteen, count, first},
+    group::{Add, GROUP, Group, Larger, PerRow},
+    sixteen::{count, first},
     slice::lowest,
 };
 use crate::{
@@ -15,39 +18,53 @@ use crate::{
     math::Math,
 };
 
-/// What a row's softmax is made from.
+/// What the softmax of each row of a group is made from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RowShape<T> {
+pub(crate) struct Shapes<T> {
     /// m, the largest entry that is not NaN; −∞ of an empty row.
-    pub(crate) max: T,
+    pub(crate) max: PerRow<T>,
     /// Σ e^(x_j − m) − 1, one of the largest entries left out: without cancellation if one entry dominates.
-    pub(crate) rest: T,
+    pub(crate) rest: PerRow<T>,
+    rows: usize,
 }
 
-impl<T: Math> RowShape<T> {
-    /// ln Σ e^(x_j − m) = ln(1 + rest).
+impl<T: Math> Shapes<T> {
+    /// ln Σ e^(x_j − m) = ln(1 + rest) of each row.
     #[inline(always)]
-    pub(crate) fn log_sum<I: Lanes<T>>(self, isa: I) -> T {
-        let v = T::log1p(isa, isa.splat(self.rest));
-        let mut out = T::ZERO;
-        // SAFETY: one element is stored to one.
-        unsafe { isa.store_partial(&raw mut out, v, 1) }
+    pub(crate) fn log_sums<I: Lanes<T>>(&self, isa: I) -> PerRow<T> {
+        let mut out = [T::ZERO; GROUP];
+        for r in (0..self.rows).step_by(I::LANES) {
+            // SAFETY: a group is whole vectors of rows.
+            unsafe {
+                let logs = T::log1p(isa, isa.load(self.rest.as_ptr().add(r)));
+                isa.store(out.as_mut_ptr().add(r), logs);
+            }
+        }
         out
     }
-    /// Σ e^(x_j − m).
+
+    /// x over Σ e^(x_j − m), of each row.
     #[inline(always)]
-    pub(crate) fn sum(self) -> T {
-        T::ONE + self.rest
+    pub(crate) fn over_sums<I: Lanes<T>>(&self, isa: I, x: &PerRow<T>) -> PerRow<T> {
+        let (mut out, one) = ([T::ZERO; GROUP], isa.splat(T::ONE));
+        for r in (0..self.rows).step_by(I::LANES) {
+            // SAFETY: a group is whole vectors of rows.
+            unsafe {
+                let sums = isa.add(one, isa.load(self.rest.as_ptr().add(r)));
+                isa.store(out.as_mut_ptr().add(r), isa.div(isa.load(x.as_ptr().add(r)), sums));
+            }
+        }
+        out
     }
 }
 
-/// The largest of `n` entries, NaN left aside; −∞ if there are none.
+/// The largest of `n` entries in each virtual lane, NaN left aside; −∞ where there are none.
 ///
 /// # Safety
 /// `x` is readable for `n` elements.
 #[inline(always)]
-unsafe fn row_max<T: Real, I: Lanes<T>>(isa: I, x: *const T, n: usize) -> T {
-    let mut max = Sixteen::new(isa.splat(lowest::<T>()));
+unsafe fn lane_maxima<T: Real, I: Lanes<T>>(isa: I, x: *const T, n: usize) -> [I::V; VIRTUAL_LANES] {
+    let mut max = [isa.splat(lowest::<T>()); VIRTUAL_LANES];
     let mut j = 0;
     while j < n {
         for v in 0..VIRTUAL_LANES / I::LANES {
@@ -55,35 +72,32 @@ unsafe fn row_max<T: Real, I: Lanes<T>>(isa: I, x: *const T, n: usize) -> T {
             let m = count::<T, I>(at, n);
             // SAFETY: m elements from `at` are within n; where there are none, none is read.
             let x = unsafe { load(isa, x.wrapping_add(at), m) };
-            let old = max.get(v);
-            let larger = isa.and_m(isa.lt(old, x), first(isa, m));
-            max.set(v, isa.select(larger, x, old));
+            let larger = isa.and_m(isa.lt(max[v], x), first(isa, m));
+            max[v] = isa.select(larger, x, max[v]);
         }
         j += VIRTUAL_LANES;
     }
-    max.max(isa)
+    max
 }
 
-/// e^(x_j − m) of a row, 1 where x_j is m itself; stored to `out` unless that is null.
+/// e^(x_j − m) of a row, 1 where x_j is m itself; stored to `out` unless that is null. The sum of those below m in
+/// virtual lanes, and how many are m.
 ///
 /// # Safety
 /// `x` is readable and `out`, unless null, writable for `n` elements; they are equal or do not overlap.
 #[inline(always)]
-pub(crate) unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
+unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
     isa: I,
     x: *const T,
     out: *mut T,
     n: usize,
-) -> RowShape<T> {
-    // SAFETY: x is readable for n elements.
-    let max = unsafe { row_max(isa, x, n) };
+    max: T,
+) -> ([I::V; VIRTUAL_LANES], usize) {
     let (top, one) = (isa.splat(max), isa.splat(T::ONE));
-    let mut sums = Chains::new([isa.zero(); VIRTUAL_LANES]);
-    let mut tops = sums;
+    let (mut sums, mut tops) = (Chains::new([isa.zero(); VIRTUAL_LANES]), 0);
     let mut j = 0;
     while j < n {
         sums.begin(isa);
-        tops.begin(isa);
         for v in 0..VIRTUAL_LANES / I::LANES {
             let at = j + v * I::LANES;
             let m = count::<T, I>(at, n);
@@ -97,14 +111,47 @@ pub(crate) unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
                 }
                 let below = isa.and_m(here, isa.not_m(is_top));
                 sums.add(isa, v, isa.select(below, e, isa.zero()));
-                let is_top = isa.and_m(here, is_top);
-                tops.add(isa, v, isa.select(is_top, one, isa.zero()));
+                tops += isa.mask_bits(isa.and_m(here, is_top)).count_ones() as usize;
             }
         }
         j += VIRTUAL_LANES;
     }
-    let (sums, tops) = (Sixteen::from(sums.sum(isa)), Sixteen::from(tops.sum(isa)));
-    RowShape { max, rest: (tops.sum(isa) - T::ONE) + sums.sum(isa) }
+    (sums.sum(isa), tops)
+}
+
+/// e^(x_j − m) of up to sixteen rows of `n` elements, 1 where x_j is m itself; stored to `out` unless that is null. Both
+/// are where the first row starts, and the elements from a row to the next.
+///
+/// # Safety
+/// There are at most `GROUP` rows. Each is readable in `x` and, unless that is null, writable in `out`, and the two are equal
+/// or do not overlap.
+#[inline(always)]
+pub(crate) unsafe fn exponentials<T: Math, I: Lanes<T>>(
+    isa: I,
+    (x, ldx): (*const T, usize),
+    (out, ldo): (*mut T, usize),
+    (rows, n): (usize, usize),
+    group: &mut Group<T>,
+) -> Shapes<T> {
+    let row = |r: usize| x.wrapping_add(r.wrapping_mul(ldx));
+    for r in 0..rows {
+        // SAFETY: row r is readable.
+        group.take::<I, Larger>(isa, r, unsafe { lane_maxima(isa, row(r), n) });
+    }
+    let max = group.fold::<I, Larger>(isa, rows);
+    let mut rest = [T::ZERO; GROUP];
+    for r in 0..rows {
+        let out = if out.is_null() { out } else { out.wrapping_add(r.wrapping_mul(ldo)) };
+        // SAFETY: row r is readable, and writable where it goes.
+        let (sums, tops) = unsafe { row_exponentials(isa, row(r), out, n, max[r]) };
+        group.take::<I, Add>(isa, r, sums);
+        rest[r] = T::from_f64(tops as f64 - 1.0);
+    }
+    let sums = group.fold::<I, Add>(isa, rows);
+    for r in 0..GROUP {
+        rest[r] += sums[r];
+    }
+    Shapes { max, rest, rows }
 }
 
 /// Each row ← its softmax, e^(x_j − m)/Σ e^(x_k − m), in place.
@@ -119,17 +166,21 @@ impl<T: Math> LaneKernel for Softmax<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(mut self, isa: I) {
-        let cols = self.x.cols();
-        for i in 0..self.x.rows() {
-            let row = self.x.row(i);
-            // SAFETY: row i has cols elements; [j, j + m) is within them.
+        let (all, cols, ld) = (self.x.rows(), self.x.cols(), self.x.ld());
+        let mut group = Group::new();
+        for start in (0..all).step_by(GROUP) {
+            let (x, rows) = (self.x.row(start), GROUP.min(all - start));
+            // SAFETY: the rows from `start` on have cols elements; [j, j + m) is within them.
             unsafe {
-                let sum = isa.splat(row_exponentials(isa, row, row, cols).sum());
-                let mut j = 0;
-                while j < cols {
-                    let m = count::<T, I>(j, cols);
-                    store(isa, row.add(j), isa.div(load(isa, row.add(j), m), sum), m);
-                    j += m;
+                let shapes = exponentials(isa, (x, ld), (x, ld), (rows, cols), &mut group);
+                for r in 0..rows {
+                    let (row, sum) = (x.wrapping_add(r * ld), isa.splat(T::ONE + shapes.rest[r]));
+                    let mut j = 0;
+                    while j < cols {
+                        let m = count::<T, I>(j, cols);
+                        store(isa, row.add(j), isa.div(load(isa, row.add(j), m), sum), m);
+                        j += m;
+                    }
                 }
             }
         }
@@ -153,15 +204,21 @@ impl<T: Math> LaneKernel for LogSumExp<'_, T> {
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
         debug_assert_eq!(self.x.rows(), self.out.len());
-        let cols = self.x.cols();
-        for (i, out) in self.out.iter_mut().enumerate().take(self.x.rows()) {
-            *out = if cols == 0 {
-                lowest()
-            } else {
-                // SAFETY: row i has cols elements; nothing is stored to null.
-                let shape = unsafe { row_exponentials(isa, self.x.row(i), core::ptr::null_mut(), cols) };
-                shape.max + shape.log_sum(isa)
-            };
+        let Self { x, out } = self;
+        let (cols, ld) = (x.cols(), x.ld());
+        if cols == 0 {
+            return out.iter_mut().take(x.rows()).for_each(|out| *out = lowest());
+        }
+        let mut group = Group::new();
+        let all = x.rows().min(out.len());
+        for (g, out) in out[..all].chunks_mut(GROUP).enumerate() {
+            let (rows, nowhere) = ((out.len(), cols), (core::ptr::null_mut(), 0));
+            // SAFETY: the rows of the group have cols elements; nothing is stored to null.
+            let shapes = unsafe { exponentials(isa, (x.row(g * GROUP), ld), nowhere, rows, &mut group) };
+            let logs = shapes.log_sums(isa);
+            for (r, out) in out.iter_mut().enumerate() {
+                *out = shapes.max[r] + logs[r];
+            }
         }
     }
 }

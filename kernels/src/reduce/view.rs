@@ -51,6 +51,11 @@ impl<'a, T> View<'a, T> {
     pub fn cols(&self) -> usize {
         self.cols
     }
+    /// Elements from a row to the next.
+    #[inline(always)]
+    pub(crate) fn ld(&self) -> usize {
+        self.ld
+    }
     /// The start of row `i`: readable for `cols` elements if `i < rows`.
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> *const T {
@@ -61,16 +66,32 @@ impl<'a, T> View<'a, T> {
 /// `rows` × `cols` elements to be written, row `i` starting at `i·ld`.
 #[derive(Debug)]
 pub struct ViewMut<'a, T> {
-    data: &'a mut [T],
+    data: *mut T,
     ld: usize,
     rows: usize,
     cols: usize,
+    life: PhantomData<&'a mut [T]>,
 }
+
+// SAFETY: a view is an exclusive borrow of its elements.
+unsafe impl<T: Send> Send for ViewMut<'_, T> {}
+// SAFETY: as for Send; a shared one gives access to none of them.
+unsafe impl<T: Sync> Sync for ViewMut<'_, T> {}
 
 impl<'a, T> ViewMut<'a, T> {
     /// A view of `data`; `None` if a row would reach past its end or into the next row.
     pub fn new(data: &'a mut [T], ld: usize, rows: usize, cols: usize) -> Option<Self> {
-        fits(data.len(), ld, rows, cols).then_some(Self { data, ld, rows, cols })
+        // SAFETY: the rows lie in the slice, apart.
+        fits(data.len(), ld, rows, cols)
+            .then(|| unsafe { Self::from_raw_parts(data.as_mut_ptr(), ld, rows, cols) })
+    }
+    /// A view of memory that the caller vouches for.
+    ///
+    /// # Safety
+    /// For all i < `rows`, the `cols` elements from `data + i·ld` are readable and writable for `'a`, lie in one allocation
+    /// with the others and apart from them, and nothing else accesses them in that time.
+    pub unsafe fn from_raw_parts(data: *mut T, ld: usize, rows: usize, cols: usize) -> Self {
+        Self { data, ld, rows, cols, life: PhantomData }
     }
     /// Rows.
     #[inline(always)]
@@ -82,9 +103,14 @@ impl<'a, T> ViewMut<'a, T> {
     pub fn cols(&self) -> usize {
         self.cols
     }
+    /// Elements from a row to the next.
+    #[inline(always)]
+    pub(crate) fn ld(&self) -> usize {
+        self.ld
+    }
     /// The start of row `i`: readable and writable for `cols` elements if `i < rows`.
     #[inline(always)]
     pub(crate) fn row(&mut self, i: usize) -> *mut T {
-        self.data.as_mut_ptr().wrapping_add(i.wrapping_mul(self.ld))
+        self.data.wrapping_add(i.wrapping_mul(self.ld))
     }
 }
