@@ -38,10 +38,10 @@ pub use init::Init;
 pub use isa::{IsaToken, isa};
 pub use loss::{Loss, LossKind, Reduction, Targets};
 pub use mlp::{
-    GradsMut, Kept, LayerGrads, LayerParams, LayerSpec, Mlp, MlpBuilder, PackedParams, ParamsRef, PathKind,
-    Plan, PlanOptions, Workspace,
+    GradsMut, Kept, LayerGrads, LayerParams, LayerSpec, Mlp, MlpBuilder, PackedParams, ParamsMut, ParamsRef,
+    PathKind, Plan, PlanOptions, Trained, Workspace,
 };
-pub use optim::{Adam, AdamW, Sgd};
+pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use scalar::Scalar;
 pub use team::{Team, TeamOptions};
 pub use view::{MatMut, MatRef};

@@ -51,6 +51,11 @@ impl FirstError {
         }
     }
 
+    /// Whether an item of a phase before has met one.
+    pub(crate) fn met(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// What became of the call.
     pub(crate) fn result(self) -> Result<()> {
         self.error.into_inner().map_or(Ok(()), Err)

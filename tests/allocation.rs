@@ -12,6 +12,7 @@ use nablas::{
     LossKind, MatMut, MatRef, Mlp, ParamsRef, Plan, PlanOptions, Pointwise, Reduction, Result, Sgd, Targets,
     Team, TeamOptions,
     dense::{SavedMut, SavedRef},
+    optim::{clip_by_global_norm, clip_by_global_norm_on},
 };
 use numbers::numbers;
 use std::{
@@ -150,6 +151,15 @@ fn plans(from: From<'_>, isas: &[IsaToken]) -> Result<()> {
                 plan.value_and_grad(&packed, x, &loss, Targets::Classes(&classes), &mut grads, &mut ws)?;
                 Ok(())
             })?;
+            let mut adam = Adam::with(*isa, params.len(), 1e-3)?;
+            let mut flat = params.clone();
+            none(&what("train_step"), &mut || {
+                let targets = Targets::Classes(&classes);
+                plan.train_step(&mut packed, x, &loss, targets, &mut grads, Some(1.0), &mut adam, &mut ws)?;
+                most = ws.seats().max(most);
+                plan.train_step(&mut flat, x, &loss, targets, &mut grads, None, &mut adam, &mut ws)?;
+                Ok(())
+            })?;
             if let From::All(team) = from {
                 assert_eq!(most, team.threads(), "{plan:?}");
             }
@@ -224,6 +234,15 @@ fn losses_and_optimizers(from: From<'_>) -> Result<()> {
         none("Sgd with momentum", &mut || momentum.step(&mut params, &grads))?;
         none("Adam", &mut || adam.step(&mut params, &grads))?;
         none("AdamW", &mut || adam_w.step(&mut params, &grads))?;
+        if from.team().is_some() {
+            continue;
+        }
+        // It is for the default team, or the pool that it is called in.
+        let mut long = grads.clone();
+        none("clip_by_global_norm", &mut || {
+            clip_by_global_norm(&mut long, 1e-3)?;
+            clip_by_global_norm_on(isa, &mut long, f64::INFINITY).map(|_| ())
+        })?;
     }
     let (params, grads) = (numbers::<f32>(1003, 10), numbers::<f32>(1003, 11));
     let mut out = vec![0.0; 1003];

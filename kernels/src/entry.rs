@@ -15,8 +15,8 @@ use crate::{
     isa::{IsaToken, LaneKernel, Real, Vouched},
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
     math::Math,
-    optim::{Adam, Sgd, SgdMomentum},
-    reduce::{ColumnSums, LogSumExp, Max, Softmax, Sum},
+    optim::{Adam, Scale, Sgd, SgdMomentum},
+    reduce::{ColumnSums, LogSumExp, Max, Softmax, SquareSum, Sum},
 };
 
 /// An operation `K` that is compiled for this element type.
@@ -45,6 +45,8 @@ pub trait Kernels:
     + for<'a> Entry<Sgd<'a, Self>>
     + for<'a> Entry<SgdMomentum<'a, Self>>
     + for<'a> Entry<Adam<'a, Self>>
+    + for<'a> Entry<Scale<'a, Self>>
+    + for<'a> Entry<SquareSum<'a, Self>>
     + Entry<ForwardRows<Self>>
     + Entry<BackwardRows<Self>>
     + Entry<Vouched<PackPanels<Self>>>
@@ -96,6 +98,8 @@ entries! { f32:
     ['a] Sgd<'a, f32>,
     ['a] SgdMomentum<'a, f32>,
     ['a] Adam<'a, f32>,
+    ['a] Scale<'a, f32>,
+    ['a] SquareSum<'a, f32>,
     [] ForwardRows<f32>,
     [] BackwardRows<f32>,
     [] Vouched<PackPanels<f32>>,
@@ -131,6 +135,8 @@ entries! { f64:
     ['a] Sgd<'a, f64>,
     ['a] SgdMomentum<'a, f64>,
     ['a] Adam<'a, f64>,
+    ['a] Scale<'a, f64>,
+    ['a] SquareSum<'a, f64>,
     [] ForwardRows<f64>,
     [] BackwardRows<f64>,
     [] Vouched<PackPanels<f64>>,

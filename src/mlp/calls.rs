@@ -123,15 +123,23 @@ impl<T: Scalar> Plan<T> {
         let backward = Some(Backward { cotangent, grads, dx: None });
         let call = Call { backward, ..self.call(params, panels, x, memory) };
         ws.seats = self.start(call)?;
-        let mut fold = Fold::default();
         // SAFETY: every row's loss was written; no item is left.
-        let losses = unsafe { core::slice::from_raw_parts(memory.add(self.losses), batch) };
-        fold.extend(losses);
-        Ok(loss.value_of(fold, batch, outputs))
+        Ok(unsafe { self.value(loss, memory, batch) })
+    }
+
+    /// The value of a loss, of the row losses that a call has left.
+    ///
+    /// # Safety
+    /// The memory is the plan's workspace, and has a loss for each row.
+    pub(super) unsafe fn value(&self, loss: &Loss<T>, memory: Shared<T>, batch: usize) -> T {
+        let mut fold = Fold::default();
+        // SAFETY: the caller's promise.
+        fold.extend(unsafe { core::slice::from_raw_parts(memory.add(self.losses), batch) });
+        loss.value_of(fold, batch, self.setup.mlp.outputs())
     }
 
     /// A forward pass that leaves nothing.
-    fn call<'a>(
+    pub(super) fn call<'a>(
         &'a self,
         params: Places<'a, T>,
         panels: Option<Shared<T>>,
@@ -177,7 +185,7 @@ impl<T: Scalar> Plan<T> {
     }
 
     /// Refuses matrices of a step that don't fit; else the batch.
-    fn check_ends(
+    pub(super) fn check_ends(
         &self,
         x: MatRef<'_, T>,
         dy: Option<MatRef<'_, T>>,

@@ -225,8 +225,8 @@ impl<T: Scalar> Path<T> for Fused {
         self.panels_len
     }
 
-    fn panel_items(&self, _: &Setup<T>) -> usize {
-        2 * self.shares.iter().sum::<usize>()
+    fn panel_items_of(&self, _: &Setup<T>, l: usize) -> usize {
+        2 * self.shares[l]
     }
 
     unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {

@@ -323,8 +323,8 @@ impl<T: Scalar> Path<T> for Layered {
         self.panels_len
     }
 
-    fn panel_items(&self, setup: &Setup<T>) -> usize {
-        if setup.ops.foreign().is_some() { 0 } else { 2 * setup.mlp.layers().len() }
+    fn panel_items_of(&self, setup: &Setup<T>, _: usize) -> usize {
+        if setup.ops.foreign().is_some() { 0 } else { 2 }
     }
 
     unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {

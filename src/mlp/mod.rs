@@ -23,6 +23,7 @@ mod script;
 mod setup;
 mod slots;
 mod spec;
+mod train;
 mod workspace;
 
 pub use kept::Kept;
@@ -31,4 +32,5 @@ pub use params::{GradsMut, LayerGrads, LayerParams, ParamsRef};
 pub use path::PathKind;
 pub use plan::{Plan, PlanOptions};
 pub use spec::{LayerSpec, Mlp, MlpBuilder};
+pub use train::{ParamsMut, Trained};
 pub use workspace::Workspace;

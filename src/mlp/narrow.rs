@@ -215,8 +215,8 @@ impl<T: Scalar> Path<T> for Narrow {
         self.panels_len
     }
 
-    fn panel_items(&self, setup: &Setup<T>) -> usize {
-        setup.mlp.layers().len()
+    fn panel_items_of(&self, _: &Setup<T>, _: usize) -> usize {
+        1
     }
 
     unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {

@@ -22,7 +22,7 @@ impl<T: Scalar> Plan<T> {
         buffer.as_mut_slice().copy_from_slice(params);
         let panels = Buffer::zeroed("packed parameters", self.path.panels_len())?;
         let mut packed = PackedParams { params: buffer, panels, mark: self.panels_mark };
-        pack(self, &mut packed);
+        drop(Repack::new(self, packed.params.as_mut_ptr(), packed.panels.as_mut_ptr()));
         Ok(packed)
     }
 }
@@ -35,25 +35,35 @@ impl<T: Scalar> PackedParams<T> {
     pub fn update<R>(&mut self, plan: &Plan<T>, edit: impl FnOnce(&mut [T]) -> R) -> Result<R> {
         self.check(plan.panels_mark, plan.path.panels_len())?;
         check_len("the parameters", plan.setup.mlp.param_len(), self.params.len())?;
-        // Packed again even if `edit` panics: panels never belong to other parameters.
-        struct Repack<'a, T: Scalar>(&'a mut PackedParams<T>, &'a Plan<T>);
-        impl<T: Scalar> Drop for Repack<'_, T> {
-            fn drop(&mut self) {
-                pack(self.1, self.0);
-            }
-        }
-        let repack = Repack(self, plan);
-        Ok(edit(repack.0.params.as_mut_slice()))
+        let (params, len) = (self.params.as_mut_ptr(), self.params.len());
+        let _repack = Repack::new(plan, params, self.panels.as_mut_ptr());
+        // SAFETY: the buffer's elements, which nothing else accesses until the panels are packed.
+        Ok(edit(unsafe { core::slice::from_raw_parts_mut(params, len) }))
     }
 }
 
-/// Packs all panels of parameters that the plan serves.
-fn pack<T: Scalar>(plan: &Plan<T>, packed: &mut PackedParams<T>) {
-    let setup = &plan.setup;
-    let params = Places::flat(&setup.mlp, packed.params.as_mut_ptr());
-    let packing = Packing { setup, path: &*plan.path, params, to: Shared(packed.panels.as_mut_ptr()) };
-    let micros = setup.engine().micros::<T>(0.0, 2.0 * setup.mlp.param_len() as f64);
-    setup.engine().schedule(micros, 1, usize::MAX, &packing);
+/// Packs all panels when it goes, by a panic too: panels never belong to other parameters. Whoever makes one vouches that
+/// parameters and panels are as long as the plan's, and that nothing else accesses them then.
+pub(super) struct Repack<'a, T: Scalar> {
+    plan: &'a Plan<T>,
+    params: *mut T,
+    panels: *mut T,
+}
+
+impl<'a, T: Scalar> Repack<'a, T> {
+    pub(super) fn new(plan: &'a Plan<T>, params: *mut T, panels: *mut T) -> Self {
+        Self { plan, params, panels }
+    }
+}
+
+impl<T: Scalar> Drop for Repack<'_, T> {
+    fn drop(&mut self) {
+        let setup = &self.plan.setup;
+        let params = Places::flat(&setup.mlp, self.params);
+        let packing = Packing { setup, path: &*self.plan.path, params, to: Shared(self.panels) };
+        let micros = setup.engine().micros::<T>(0.0, 2.0 * setup.mlp.param_len() as f64);
+        setup.engine().schedule(micros, 1, usize::MAX, &packing);
+    }
 }
 
 /// Packs all panels in one phase.

@@ -51,8 +51,13 @@ pub(crate) trait Path<T: Scalar>: fmt::Debug + Send + Sync {
     /// Elements of the panels that [`PackedParams`](super::PackedParams) keeps.
     fn panels_len(&self) -> usize;
 
+    /// Items that pack those of layer index `l`: of all items, a layer's come one after another, and layers in their order.
+    fn panel_items_of(&self, setup: &Setup<T>, l: usize) -> usize;
+
     /// Items that pack them.
-    fn panel_items(&self, setup: &Setup<T>) -> usize;
+    fn panel_items(&self, setup: &Setup<T>) -> usize {
+        (0..setup.mlp.layers().len()).map(|l| self.panel_items_of(setup, l)).sum()
+    }
 
     /// Packs an item of them to `to`, where all of them go.
     ///

@@ -7,6 +7,7 @@ use super::{
     path::{Path, PathKind},
     setup::Setup,
     spec::{LayerSpec, Mlp},
+    train,
     workspace::{Memory, Workspace},
 };
 use crate::{
@@ -20,7 +21,8 @@ use crate::{
     shared::Shared,
     team::{Team, available_threads},
 };
-use alloc::{boxed::Box, format, string::String};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+use core::ops::Range;
 
 /// How a [`Plan`] is to be made.
 #[derive(Debug, Clone)]
@@ -95,6 +97,8 @@ pub struct Plan<T: Scalar> {
     pub(crate) mark: u64,
     /// Tells the panels of its parameters from others.
     pub(crate) panels_mark: u64,
+    /// Layers that a training step steps together.
+    pub(crate) groups: Vec<Range<usize>>,
 }
 
 /// A hash (FNV-1a) of the network, and of numbers besides.
@@ -152,7 +156,8 @@ impl<T: Scalar> Plan<T> {
         let workspace = mark(mlp, &[max_batch as u64, threads as u64, backend]);
         let lanes = token.name().bytes().fold(0, |h: u64, b| h.wrapping_mul(257).wrapping_add(b.into()));
         let panels_mark = mark(mlp, &[lanes, backend]);
-        Ok(Self { setup, path, losses, len, mark: workspace, panels_mark })
+        let groups = train::groups(mlp);
+        Ok(Self { setup, path, losses, len, mark: workspace, panels_mark, groups })
     }
 
     /// A workspace for this plan. The only allocation: calls make none of their own, but for the first that brings members of

@@ -60,7 +60,7 @@ impl<T: Scalar> Plan<T> {
     }
 
     /// Microseconds that a call takes on one thread, or somewhat less: an estimate.
-    fn micros(&self, batch: usize, goal: Goal) -> f64 {
+    pub(super) fn micros(&self, batch: usize, goal: Goal) -> f64 {
         let (layers, rows) = (self.setup.mlp.layers(), batch as f64);
         let all = self.step_flop(batch);
         let forward: f64 = layers.iter().map(|l| 2.0 * rows * l.inputs as f64 * l.outputs as f64).sum();

@@ -5,7 +5,9 @@
 //! caller's to check. NaN in a gradient reaches its own parameter and state only.
 
 mod adam;
+mod scale;
 mod sgd;
 
 pub use adam::{Adam, AdamFactors};
+pub use scale::Scale;
 pub use sgd::{Sgd, SgdFactors, SgdMomentum};

@@ -1,4 +1,4 @@
-//! Reductions: column sums, row softmax, log-sum-exp, sum and maximum of a slice.
+//! Reductions: column sums, row softmax, log-sum-exp, sum, sum of squares and maximum of a slice.
 //!
 //! Sums across lanes go through sixteen virtual lanes, whatever the ISA: element `j` is added to lane `j mod 16`,
 //! in ascending order, each lane a sum of chains, and the lanes are folded by one tree ([`Sixteen`]).
@@ -8,6 +8,7 @@ mod group;
 mod sixteen;
 mod slice;
 mod softmax;
+mod squares;
 mod view;
 
 pub use columns::ColumnSums;
@@ -17,4 +18,5 @@ pub use sixteen::{Sixteen, VIRTUAL_LANES};
 pub use slice::{Max, Sum};
 pub(crate) use softmax::exponentials;
 pub use softmax::{LogSumExp, Softmax};
+pub use squares::SquareSum;
 pub use view::{View, ViewMut};
