@@ -4,11 +4,14 @@
 //! by Box and Muller (1958), with this library's own logarithm and sine, whose bits don't depend on the machine.
 //! All of it is computed in `f64` and rounded once, so the `f32` parameters are the rounded `f64` ones.
 
+mod orthogonal;
+
 use crate::{
     Mlp, Scalar,
     error::{Error, Result},
     isa::IsaToken,
 };
+use alloc::vec::Vec;
 use nablas_kernels::{
     isa::{LaneKernel, Lanes},
     math::Math,
@@ -35,6 +38,12 @@ pub enum Init {
         /// ω of the hidden layers' activation, above 0.
         omega: f64,
     },
+    /// W·Wᵀ = gain²·I if W has no more rows than columns, else Wᵀ·W = gain²·I: drawn evenly from all such matrices (Saxe et al.
+    /// 2014). Takes min(n_{l−1}, n_l)²·max(n_{l−1}, n_l) steps a layer, and memory for another W in `f64`.
+    Orthogonal {
+        /// The length of W's rows or columns, above 0: 1, or √2 for ReLU.
+        gain: f64,
+    },
 }
 
 /// The distribution of a buffer: `spread` is the half width or the standard deviation.
@@ -48,17 +57,26 @@ impl Init {
     /// Fills `params`, a flat buffer of the network, from `seed`.
     ///
     /// # Errors
-    /// [`Error::Length`] if the buffer is not `param_len` long; [`Error::Parameter`] if ω is not finite and above 0.
+    /// [`Error::Length`] if the buffer is not `param_len` long; [`Error::Parameter`] if ω or the gain is not finite and above 0;
+    /// [`Error::Memory`] or [`Error::Overflow`] if what an orthogonal layer takes besides does not fit.
     pub fn fill<T: Scalar>(&self, mlp: &Mlp<T>, params: &mut [T], seed: u64) -> Result<()> {
         mlp.check(params.len())?;
-        if let Self::Siren { omega } = *self
-            && !(omega.is_finite() && omega > 0.0)
-        {
-            return Err(Error::Parameter { what: "ω of SIREN", expected: "finite and above 0", got: omega });
+        let (what, got) = match *self {
+            Self::Siren { omega } => ("ω of SIREN", omega),
+            Self::Orthogonal { gain } => ("the gain of an orthogonal matrix", gain),
+            _ => ("", 1.0),
+        };
+        if !(got.is_finite() && got > 0.0) {
+            return Err(Error::Parameter { what, expected: "finite and above 0", got });
         }
+        let mut vectors = match self {
+            Self::Orthogonal { .. } => orthogonal::room(mlp)?,
+            _ => Vec::new(),
+        };
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         for (l, layer) in mlp.layers().iter().enumerate() {
             let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+            let bias = mlp.bias_range(l)?;
             // (draw, √-argument, divisor): the spread is √argument / divisor.
             let (draw, square, divisor) = match *self {
                 Self::HeNormal => (Draw::Normal, 2.0 / fan_in, 1.0),
@@ -67,9 +85,15 @@ impl Init {
                 Self::XavierUniform => (Draw::Uniform, 6.0 / (fan_in + fan_out), 1.0),
                 Self::Siren { .. } if l == 0 => (Draw::Uniform, 1.0, fan_in),
                 Self::Siren { omega } => (Draw::Uniform, 6.0 / fan_in, omega),
+                Self::Orthogonal { gain } => {
+                    let weights = &mut params[mlp.weights_range(l)?];
+                    orthogonal::fill(&mut rng, (layer.outputs, layer.inputs), gain, weights, &mut vectors);
+                    params[bias].fill(T::ZERO);
+                    continue;
+                }
             };
             fill(&mut rng, draw, (square, divisor), &mut params[mlp.weights_range(l)?]);
-            let bias = &mut params[mlp.bias_range(l)?];
+            let bias = &mut params[bias];
             match self {
                 Self::Siren { .. } => fill(&mut rng, Draw::Uniform, (1.0 / fan_in, 1.0), bias),
                 _ => bias.fill(T::ZERO),

@@ -76,7 +76,9 @@ fn a_seed_fixes_every_bit_and_f32_is_f64_rounded() -> Result<()> {
         wide()?,
         Mlp::<f32>::builder(300).layer(200, Activation::Relu).layer(100, Activation::Tanh).build()?,
     );
-    for init in [Init::HeNormal, Init::XavierUniform, Init::Siren { omega: 30.0 }] {
+    let drawn =
+        [Init::HeNormal, Init::XavierUniform, Init::Siren { omega: 30.0 }, Init::Orthogonal { gain: 1.3 }];
+    for init in drawn {
         let (mut x, mut y, mut z) =
             (vec![0.0; a.param_len()], vec![1.0; a.param_len()], vec![0.0f32; b.param_len()]);
         init.fill(&a, &mut x, 42)?;
@@ -101,5 +103,65 @@ fn bad_calls_are_refused_and_write_nothing() -> Result<()> {
         assert!(matches!(Init::Siren { omega }.fill(&mlp, &mut params, 0), Err(Error::Parameter { .. })));
     }
     assert!(params.iter().all(|p| *p == 0.5));
+    Ok(())
+}
+
+/// The largest |W·Wᵀ − gain²·I| or, with more rows than columns, |Wᵀ·W − gain²·I|, over gain².
+fn not_orthonormal(w: &[f64], rows: usize, cols: usize, gain: f64) -> f64 {
+    let (count, len) = (rows.min(cols), rows.max(cols));
+    let at = |i: usize, j: usize| if rows <= cols { w[i * cols + j] } else { w[j * cols + i] };
+    let mut worst = 0.0f64;
+    for a in 0..count {
+        for b in 0..=a {
+            let product: f64 = (0..len).map(|j| at(a, j) * at(b, j)).sum();
+            let want = if a == b { 1.0 } else { 0.0 };
+            worst = worst.max((product / (gain * gain) - want).abs());
+        }
+    }
+    worst
+}
+
+#[test]
+fn orthogonal_rows_or_columns_are_orthonormal() -> Result<()> {
+    // Wide, tall, square, one row, one column, one element.
+    let widths = [40, 17, 33, 33, 1, 50, 1, 1, 130, 130];
+    let builder =
+        widths[1..].iter().fold(Mlp::<f64>::builder(widths[0]), |b, n| b.layer(*n, Activation::Relu));
+    let mlp = builder.build()?;
+    for gain in [1.0, 2f64.sqrt(), 1e-3] {
+        let mut params = vec![f64::NAN; mlp.param_len()];
+        Init::Orthogonal { gain }.fill(&mlp, &mut params, 9)?;
+        for (l, layer) in mlp.layers().iter().enumerate() {
+            let w = &params[mlp.weights_range(l)?];
+            let off = not_orthonormal(w, layer.outputs, layer.inputs, gain);
+            assert!(off < 1e-14, "{} × {}, gain {gain}: off by {off}", layer.outputs, layer.inputs);
+            assert!(mlp.bias(&params, l)?.iter().all(|b| *b == 0.0));
+        }
+    }
+    // No direction is preferred: the mean of many first elements of vectors in four dimensions, whose variance is 1/4.
+    let small = Mlp::<f64>::builder(4).layer(3, Activation::Relu).build()?;
+    let (mut params, n) = (vec![0.0; small.param_len()], 2000);
+    let (mut mean, mut square) = ([0.0; 12], [0.0; 12]);
+    for seed in 0..n {
+        Init::Orthogonal { gain: 1.0 }.fill(&small, &mut params, seed)?;
+        for i in 0..12 {
+            mean[i] += params[i] / n as f64;
+            square[i] += params[i] * params[i] / n as f64;
+        }
+    }
+    assert!(mean.iter().all(|m| m.abs() < 5.0 * (0.25 / n as f64).sqrt()), "{mean:?}");
+    assert!(square.iter().all(|s| (s - 0.25).abs() < 0.03), "{square:?}");
+    Ok(())
+}
+
+#[test]
+fn a_gain_is_finite_and_above_0() -> Result<()> {
+    let mlp = wide()?;
+    for gain in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let mut params = vec![7.0; mlp.param_len()];
+        let refused = Init::Orthogonal { gain }.fill(&mlp, &mut params, 1);
+        assert!(matches!(refused, Err(Error::Parameter { .. })), "{refused:?}");
+        assert!(params.iter().all(|p| *p == 7.0));
+    }
     Ok(())
 }
