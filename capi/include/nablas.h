@@ -327,6 +327,10 @@ typedef enum nablas_init {
    * Sitzmann et al. 2020; parameter ω, that of the activation.
    */
   NABLAS_INIT_SIREN = 4,
+  /**
+   * Saxe et al. 2014; parameter the gain, 1 unless an activation asks for another.
+   */
+  NABLAS_INIT_ORTHOGONAL = 5,
 } nablas_init;
 
 /**
@@ -761,8 +765,8 @@ enum nablas_status nablas_smlp_offsets(const struct nablas_smlp *mlp,
                                        size_t *bias);
 
 /**
- * Fills the parameters [param_len]: `init` of `nablas_init`, `omega` for `NABLAS_INIT_SIREN` alone. The same seed gives
- * the same numbers on every machine.
+ * Fills the parameters [param_len]: `init` of `nablas_init`, `omega` for `NABLAS_INIT_SIREN`, and the gain of
+ * `NABLAS_INIT_ORTHOGONAL`. The same seed gives the same numbers on every machine.
  *
  * `mlp` is NULL or a network, `params` NULL or valid for its operand.
  */
@@ -928,6 +932,51 @@ enum nablas_status nablas_splan_value_and_grad(const struct nablas_splan *plan,
                                                float *grads,
                                                void *work,
                                                size_t work_bytes);
+
+/**
+ * One step of training: `*value` ← the loss, grads ← its gradient, clipped; then params [param_len] are moved by the
+ * optimizer, which was made for as many.
+ *
+ * The loss as for `loss`: either `targets` [batch, n_L] or `classes` [batch] is given, the other NULL. With `max_norm` above
+ * 0, the gradient is made no longer than that, and `*norm` ← its norm before (`norm` may be NULL); if that is infinite or NaN,
+ * neither parameters nor optimizer change. INFINITY only measures; with 0 nothing is measured or clipped, and `*norm` stays as it
+ * was. The numbers are those of `value_and_grad`, `clip_by_global_norm` and `step` one after another. On the plan's threads and
+ * instruction set. Outputs overlap nothing.
+ *
+ * `plan` is NULL or a plan, `optimizer` NULL or an optimizer, the other pointers are NULL or valid for their operands.
+ */
+enum nablas_status nablas_splan_train_step(const struct nablas_splan *plan,
+                                           size_t batch,
+                                           float *params,
+                                           const float *x,
+                                           size_t ldx,
+                                           int32_t loss,
+                                           float parameter,
+                                           int32_t reduction,
+                                           const float *targets,
+                                           size_t ldtargets,
+                                           const uint32_t *classes,
+                                           double max_norm,
+                                           struct nablas_soptimizer *optimizer,
+                                           float *value,
+                                           double *norm,
+                                           float *grads,
+                                           void *work,
+                                           size_t work_bytes);
+
+/**
+ * grads [length] ← grads·min(1, max_norm/‖grads‖), and `*norm` ← ‖grads‖ before that, in double; `norm` may be NULL.
+ *
+ * `max_norm` is above 0; INFINITY only measures. If the norm is infinite or NaN, grads stay as they are. The same numbers on any
+ * number of threads and any instruction set. `options` may be NULL; they choose the instruction set.
+ *
+ * Each pointer is NULL or valid for its operand.
+ */
+enum nablas_status nablas_sclip_by_global_norm(size_t length,
+                                               float *grads,
+                                               double max_norm,
+                                               double *norm,
+                                               const struct nablas_options *options);
 
 /**
  * `*optimizer` ← stochastic gradient descent of `length` parameters: v ← μ·v + (g + λ·p); p ← p − η·v, with Nesterov's
@@ -1208,8 +1257,8 @@ enum nablas_status nablas_dmlp_offsets(const struct nablas_dmlp *mlp,
                                        size_t *bias);
 
 /**
- * Fills the parameters [param_len]: `init` of `nablas_init`, `omega` for `NABLAS_INIT_SIREN` alone. The same seed gives
- * the same numbers on every machine.
+ * Fills the parameters [param_len]: `init` of `nablas_init`, `omega` for `NABLAS_INIT_SIREN`, and the gain of
+ * `NABLAS_INIT_ORTHOGONAL`. The same seed gives the same numbers on every machine.
  *
  * `mlp` is NULL or a network, `params` NULL or valid for its operand.
  */
@@ -1375,6 +1424,51 @@ enum nablas_status nablas_dplan_value_and_grad(const struct nablas_dplan *plan,
                                                double *grads,
                                                void *work,
                                                size_t work_bytes);
+
+/**
+ * One step of training: `*value` ← the loss, grads ← its gradient, clipped; then params [param_len] are moved by the
+ * optimizer, which was made for as many.
+ *
+ * The loss as for `loss`: either `targets` [batch, n_L] or `classes` [batch] is given, the other NULL. With `max_norm` above
+ * 0, the gradient is made no longer than that, and `*norm` ← its norm before (`norm` may be NULL); if that is infinite or NaN,
+ * neither parameters nor optimizer change. INFINITY only measures; with 0 nothing is measured or clipped, and `*norm` stays as it
+ * was. The numbers are those of `value_and_grad`, `clip_by_global_norm` and `step` one after another. On the plan's threads and
+ * instruction set. Outputs overlap nothing.
+ *
+ * `plan` is NULL or a plan, `optimizer` NULL or an optimizer, the other pointers are NULL or valid for their operands.
+ */
+enum nablas_status nablas_dplan_train_step(const struct nablas_dplan *plan,
+                                           size_t batch,
+                                           double *params,
+                                           const double *x,
+                                           size_t ldx,
+                                           int32_t loss,
+                                           double parameter,
+                                           int32_t reduction,
+                                           const double *targets,
+                                           size_t ldtargets,
+                                           const uint32_t *classes,
+                                           double max_norm,
+                                           struct nablas_doptimizer *optimizer,
+                                           double *value,
+                                           double *norm,
+                                           double *grads,
+                                           void *work,
+                                           size_t work_bytes);
+
+/**
+ * grads [length] ← grads·min(1, max_norm/‖grads‖), and `*norm` ← ‖grads‖ before that, in double; `norm` may be NULL.
+ *
+ * `max_norm` is above 0; INFINITY only measures. If the norm is infinite or NaN, grads stay as they are. The same numbers on any
+ * number of threads and any instruction set. `options` may be NULL; they choose the instruction set.
+ *
+ * Each pointer is NULL or valid for its operand.
+ */
+enum nablas_status nablas_dclip_by_global_norm(size_t length,
+                                               double *grads,
+                                               double max_norm,
+                                               double *norm,
+                                               const struct nablas_options *options);
 
 /**
  * `*optimizer` ← stochastic gradient descent of `length` parameters: v ← μ·v + (g + λ·p); p ← p − η·v, with Nesterov's

@@ -288,6 +288,8 @@ struct api;
     static constexpr auto backward = nablas_##L##plan_backward;                   \
     static constexpr auto vjp = nablas_##L##plan_vjp;                             \
     static constexpr auto value_and_grad = nablas_##L##plan_value_and_grad;       \
+    static constexpr auto train_step = nablas_##L##plan_train_step;               \
+    static constexpr auto clip_by_global_norm = nablas_##L##clip_by_global_norm;  \
     static constexpr auto sgd_create = nablas_##L##sgd_create;                    \
     static constexpr auto adam_create = nablas_##L##adam_create;                  \
     static constexpr auto adamw_create = nablas_##L##adamw_create;                \
@@ -539,6 +541,16 @@ class kept : public detail::memory {
   kept(std::unique_ptr<unsigned char[]> own, void *data, std::size_t size) : memory(std::move(own), data, size) {}
 };
 
+template <class T>
+class optimizer;
+
+/** What a training step gave: the loss of the parameters before it, and the norm of the gradient if it was asked for. */
+template <class T>
+struct trained {
+  T value{};
+  double norm = 0.0;
+};
+
 /** How the calls of a network are done. Several threads may use one, each with a workspace of its own. */
 template <class T>
 class plan {
@@ -637,6 +649,22 @@ class plan {
         t.values().ld(), t.classes().data(), &value, grads.data(), w.data(), w.size())));
     return value;
   }
+  /**
+   * One step of training: the loss, grads ← its gradient, made no longer than `max_norm` unless that is 0, and params moved by
+   * the optimizer; not if `max_norm` is not 0 and the norm is infinite or NaN.
+   */
+  outcome<trained<T>> train_step(span<T> params, matrix<const T> x, loss<T> l, targets<T> t, span<T> grads,
+                                 optimizer<T> &o, workspace &w, double max_norm = 0.0) const {
+    trained<T> done{};
+    NABLAS_HPP_TRY(inputs(params, x));
+    NABLAS_HPP_TRY(t.check(x.rows(), outputs_));
+    NABLAS_HPP_TRY(detail::length("the gradient", params_, grads.size()));
+    NABLAS_HPP_TRY(detail::check(api::train_step(
+        handle_.get(), x.rows(), params.data(), x.data(), x.ld(), l.kind, l.parameter, l.reduction, t.values().data(),
+        t.values().ld(), t.classes().data(), max_norm, o.handle_.get(), &done.value, &done.norm, grads.data(), w.data(),
+        w.size())));
+    return done;
+  }
 
  private:
   struct destroy {
@@ -712,10 +740,20 @@ class optimizer {
         detail::check(create(length, n.rate, n.beta1, n.beta2, n.epsilon, n.decay, options, &made)));
     return optimizer(made, length);
   }
+  friend class plan<T>;
   optimizer(typename api::optimizer *handle, std::size_t length) : handle_(handle), length_(length) {}
   std::unique_ptr<typename api::optimizer, destroy> handle_;
   std::size_t length_;
 };
+
+/** grads ← grads·min(1, max_norm/‖grads‖); the norm ‖grads‖ before that. A norm that is infinite or NaN clips nothing. */
+template <class T>
+outcome<double> clip_by_global_norm(span<T> grads, double max_norm, const nablas_options *options = nullptr) {
+  double norm = 0.0;
+  NABLAS_HPP_TRY(
+      detail::check(detail::api<T>::clip_by_global_norm(grads.size(), grads.data(), max_norm, &norm, options)));
+  return norm;
+}
 
 }  // namespace nablas
 

@@ -6,7 +6,7 @@ use crate::{
     handle::{create, destroy, handle, object, put},
     loss,
     network::{self, nablas_dmlp},
-    optim::{Optimizer, nablas_doptimizer},
+    optim::{self, Optimizer, nablas_doptimizer},
     options::nablas_options,
     plan::{Planned, nablas_dplan},
     pointwise,
@@ -294,8 +294,8 @@ pub unsafe extern "C" fn nablas_dmlp_offsets(
     guard(|| unsafe { network::offsets(&object("the network", mlp)?.0, layer, weights, bias) })
 }
 
-/// Fills the parameters [param_len]: `init` of `nablas_init`, `omega` for `NABLAS_INIT_SIREN` alone. The same seed gives
-/// the same numbers on every machine.
+/// Fills the parameters [param_len]: `init` of `nablas_init`, `omega` for `NABLAS_INIT_SIREN`, and the gain of
+/// `NABLAS_INIT_ORTHOGONAL`. The same seed gives the same numbers on every machine.
 ///
 /// # Safety
 /// `mlp` is NULL or a network, `params` NULL or valid for its operand.
@@ -550,6 +550,68 @@ pub unsafe extern "C" fn nablas_dplan_value_and_grad(
     let (named, targets, work) = ((loss, parameter, reduction), (targets, ldtargets), (work, work_bytes));
     // SAFETY: the caller's promise.
     unsafe { plan.value_and_grad(batch, params, (x, ldx), named, targets, classes, value, grads, work) }
+}
+
+/// One step of training: `*value` ← the loss, grads ← its gradient, clipped; then params [param_len] are moved by the
+/// optimizer, which was made for as many.
+///
+/// The loss as for `loss`: either `targets` [batch, n_L] or `classes` [batch] is given, the other NULL. With `max_norm` above
+/// 0, the gradient is made no longer than that, and `*norm` ← its norm before (`norm` may be NULL); if that is infinite or NaN,
+/// neither parameters nor optimizer change. INFINITY only measures; with 0 nothing is measured or clipped, and `*norm` stays as it
+/// was. The numbers are those of `value_and_grad`, `clip_by_global_norm` and `step` one after another. On the plan's threads and
+/// instruction set. Outputs overlap nothing.
+///
+/// # Safety
+/// `plan` is NULL or a plan, `optimizer` NULL or an optimizer, the other pointers are NULL or valid for their operands.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nablas_dplan_train_step(
+    plan: *const nablas_dplan,
+    batch: usize,
+    params: *mut f64,
+    x: *const f64,
+    ldx: usize,
+    loss: i32,
+    parameter: f64,
+    reduction: i32,
+    targets: *const f64,
+    ldtargets: usize,
+    classes: *const u32,
+    max_norm: f64,
+    optimizer: *mut nablas_doptimizer,
+    value: *mut f64,
+    norm: *mut f64,
+    grads: *mut f64,
+    work: *mut c_void,
+    work_bytes: usize,
+) -> nablas_status {
+    // SAFETY: the caller's promise.
+    let (plan, optimizer) = match unsafe { (handle("the plan", plan), handle("the optimizer", optimizer)) } {
+        (Ok(plan), Ok(optimizer)) => (&plan.0, &optimizer.0),
+        (Err(status), _) | (_, Err(status)) => return status,
+    };
+    let (named, targets, work) = ((loss, parameter, reduction), (targets, ldtargets), (work, work_bytes));
+    let (clip, out) = ((max_norm, norm), (value, grads));
+    // SAFETY: the caller's promise.
+    unsafe { plan.train_step(batch, params, (x, ldx), named, targets, classes, clip, optimizer, out, work) }
+}
+
+/// grads [length] ← grads·min(1, max_norm/‖grads‖), and `*norm` ← ‖grads‖ before that, in double; `norm` may be NULL.
+///
+/// `max_norm` is above 0; INFINITY only measures. If the norm is infinite or NaN, grads stay as they are. The same numbers on any
+/// number of threads and any instruction set. `options` may be NULL; they choose the instruction set.
+///
+/// # Safety
+/// Each pointer is NULL or valid for its operand.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nablas_dclip_by_global_norm(
+    length: usize,
+    grads: *mut f64,
+    max_norm: f64,
+    norm: *mut f64,
+    options: *const nablas_options,
+) -> nablas_status {
+    // SAFETY: the caller's promise.
+    unsafe { optim::clip(length, grads, max_norm, norm, options) }
 }
 
 /// `*optimizer` ← stochastic gradient descent of `length` parameters: v ← μ·v + (g + λ·p); p ← p − η·v, with Nesterov's

@@ -3,11 +3,11 @@
 use crate::{
     call::{call, guard},
     elem::Elem,
-    operand::{array, disjoint},
+    operand::{array, disjoint, optional},
     options::{nablas_options, setup},
     status::{Result, fail, nablas_status as Status},
 };
-use nablas::{Adam, AdamW, IsaToken, Sgd};
+use nablas::{Adam, AdamW, IsaToken, Sgd, optim::clip_by_global_norm_on};
 use std::sync::{Mutex, TryLockError};
 
 /// One of the optimizers.
@@ -77,9 +77,14 @@ impl<T: Elem> Optimizer<T> {
         Ok(Self { method: Mutex::new(method), isa, len })
     }
 
-    fn with(&self, work: impl FnOnce(&mut Method<T>) -> Result<()>) -> Result<()> {
+    /// Lets `work` use it, if no other call does.
+    pub(crate) fn with(&self, work: impl FnOnce(&mut dyn nablas::Optimizer<T>) -> Result<()>) -> Result<()> {
         match self.method.try_lock() {
-            Ok(mut method) => work(&mut method),
+            Ok(mut method) => match &mut *method {
+                Method::Sgd(o) => work(o),
+                Method::Adam(o) => work(o),
+                Method::AdamW(o) => work(o),
+            },
             Err(TryLockError::Poisoned(_)) => fail(Status::Internal, "the optimizer failed in a call before"),
             Err(TryLockError::WouldBlock) => fail(Status::Busy, "the optimizer is in use by another thread"),
         }
@@ -97,28 +102,40 @@ impl<T: Elem> Optimizer<T> {
             record.on(self.isa, "pointwise", || 1);
             // SAFETY: the caller's promise; the parameters do not overlap the gradient.
             let (params, grads) = unsafe { (params.slice_mut(), grads.slice()) };
-            self.with(|method| {
-                let done = match method {
-                    Method::Sgd(o) => o.step(params, grads),
-                    Method::Adam(o) => o.step(params, grads),
-                    Method::AdamW(o) => o.step(params, grads),
-                };
-                Ok(done?)
-            })
+            self.with(|method| Ok(method.step(params, grads)?))
         })
     }
 
     /// Sets the learning rate.
     pub(crate) fn set_rate(&self, rate: f64) -> Status {
-        guard(|| {
-            self.with(|method| {
-                let done = match method {
-                    Method::Sgd(o) => o.set_rate(rate),
-                    Method::Adam(o) => o.set_rate(rate),
-                    Method::AdamW(o) => o.set_rate(rate),
-                };
-                Ok(done?)
-            })
-        })
+        guard(|| self.with(|method| Ok(method.set_rate(rate)?)))
     }
+}
+
+/// A gradient clipped by its norm, which goes to `norm`.
+///
+/// # Safety
+/// Each pointer is NULL or valid for its operand.
+pub(crate) unsafe fn clip<T: Elem>(
+    len: usize,
+    grads: *mut T,
+    max_norm: f64,
+    norm: *mut f64,
+    options: *const nablas_options,
+) -> Status {
+    call::<T>("clip_by_global_norm", [len, 1, 1], |record| {
+        let grads = array("the gradient", grads, len)?;
+        let norm = optional("the norm", norm, (1, 1), 1)?;
+        disjoint(&[Some(grads.bytes()), norm.map(|n| n.bytes())], &[])?;
+        // SAFETY: the caller's promise.
+        let isa = unsafe { setup(options)? }.isa;
+        record.on(isa, "pointwise", || 1);
+        // SAFETY: the caller's promise; outputs do not overlap.
+        let (grads, to) = unsafe { (grads.slice_mut(), norm.map(|n| n.slice_mut())) };
+        let norm = clip_by_global_norm_on(isa, grads, max_norm)?;
+        if let Some([to]) = to {
+            *to = norm;
+        }
+        Ok(())
+    })
 }

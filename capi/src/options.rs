@@ -153,6 +153,8 @@ pub enum nablas_init {
     XavierUniform = 3,
     /// Sitzmann et al. 2020; parameter ω, that of the activation.
     Siren = 4,
+    /// Saxe et al. 2014; parameter the gain, 1 unless an activation asks for another.
+    Orthogonal = 5,
 }
 
 /// Whether a matrix is transposed.
@@ -330,8 +332,14 @@ pub(crate) fn path_name(path: i32) -> Option<&'static CStr> {
 
 /// An initialiser by number.
 pub(crate) fn init(kind: i32, omega: f64) -> Result<Init> {
-    let all =
-        [Init::HeNormal, Init::HeUniform, Init::XavierNormal, Init::XavierUniform, Init::Siren { omega }];
+    let all = [
+        Init::HeNormal,
+        Init::HeUniform,
+        Init::XavierNormal,
+        Init::XavierUniform,
+        Init::Siren { omega },
+        Init::Orthogonal { gain: omega },
+    ];
     let found = usize::try_from(kind).ok().and_then(|i| all.into_iter().nth(i));
     found.map_or_else(|| unknown("nablas_init", kind), Ok)
 }
@@ -401,5 +409,6 @@ mod tests {
         assert!(path_name(3).is_none() && path_name(-1).is_none());
         assert!(matches!(init(nablas_init::XavierUniform as i32, 1.0), Ok(Init::XavierUniform)));
         assert!(matches!(init(nablas_init::Siren as i32, 2.0), Ok(Init::Siren { omega: 2.0 })));
+        assert!(matches!(init(nablas_init::Orthogonal as i32, 2.0), Ok(Init::Orthogonal { gain: 2.0 })));
     }
 }

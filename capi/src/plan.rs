@@ -6,6 +6,7 @@ use crate::{
     lease::{self, Access, KEPT, Lease, Memory, WORKSPACE},
     loss::{Given, Goal, Named},
     operand::{In, Out, array, disjoint, matrix, optional},
+    optim::Optimizer,
     options::{nablas_options, nablas_path, path, setup},
     status::{Result, nablas_status as Status},
 };
@@ -285,6 +286,62 @@ impl<T: Elem> Planned<T> {
             };
             *value = self.plan.value_and_grad(params, x, &loss, targets, grads, &mut ws)?;
             Ok(())
+        })
+    }
+
+    /// A whole training step: gradient, clipping by (largest norm or 0, where the norm goes), the optimizer's step; value and
+    /// gradient go to `out`.
+    ///
+    /// # Safety
+    /// As for [`forward`](Self::forward).
+    pub(crate) unsafe fn train_step(
+        &self,
+        batch: usize,
+        params: *mut T,
+        x: In<T>,
+        loss: Named<T>,
+        targets: In<T>,
+        classes: *const u32,
+        (max_norm, norm): (f64, *mut f64),
+        optimizer: &Optimizer<T>,
+        out: (*mut T, *mut T),
+        work: Memory,
+    ) -> Status {
+        let sizes @ [_, inputs, outputs] = self.sizes(batch);
+        call::<T>("plan_train_step", sizes, |record| {
+            let len = self.plan.mlp().param_len();
+            let loss = Loss::try_from(Given(loss))?;
+            let params = array("the parameters", params, len)?;
+            let x = matrix("X", x.0, (batch, inputs), x.1)?;
+            let goal = Goal::new(targets, classes, (batch, outputs))?;
+            let (value, grads) = (array("the value", out.0, 1)?, array("the gradient", out.1, len)?);
+            let norm = optional("the norm", norm, (1, 1), 1)?;
+            // SAFETY: the caller's promise.
+            let (lease, mut ws) = unsafe { self.workspace(work)? };
+            let write = [
+                Some(lease.bytes()),
+                Some(params.bytes()),
+                Some(grads.bytes()),
+                Some(value.bytes()),
+                norm.map(|n| n.bytes()),
+            ];
+            disjoint(&write, &[Some(x.bytes()), Some(goal.bytes())])?;
+            self.show(record, batch);
+            // SAFETY: the caller's promise; outputs overlap nothing.
+            let (params, x, targets, grads, value, norm) = unsafe {
+                let (value, norm) = (&mut value.slice_mut()[0], norm.map(|n| n.slice_mut()));
+                (params.slice_mut(), x.view(), goal.get(), grads.slice_mut(), value, norm)
+            };
+            let clip = (max_norm != 0.0).then_some(max_norm);
+            optimizer.with(|optimizer| {
+                let done =
+                    self.plan.train_step(params, x, &loss, targets, grads, clip, optimizer, &mut ws)?;
+                *value = done.loss;
+                if let (Some([to]), Some(norm)) = (norm, done.norm) {
+                    *to = norm;
+                }
+                Ok(())
+            })
         })
     }
 }

@@ -48,7 +48,7 @@ fn float_and_double_are_the_same() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let mut expected = read("src/f32.rs").replace("f32", "f64");
-    for name in ["dense", "gemm", "activation", "loss", "mlp", "plan", "optimizer", "sgd", "adam"] {
+    for name in ["dense", "gemm", "activation", "loss", "mlp", "plan", "optimizer", "sgd", "adam", "clip"] {
         expected = expected.replace(&format!("nablas_s{name}"), &format!("nablas_d{name}"));
     }
     // The first line is not code.

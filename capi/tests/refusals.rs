@@ -428,6 +428,48 @@ fn bad_networks_plans_and_workspaces_are_refused() {
         assert_eq!(nablas_soptimizer_step(null_mut(), params.as_mut_ptr(), g), Status::Null);
         assert_eq!(nablas_soptimizer_set_rate(adamw, f64::NAN), Status::Parameter);
         assert_eq!(params, before);
+
+        let (mut value, mut norm) = (UNTOUCHED, -1.0);
+        let gradient = grads.clone();
+        let mut train = |p: *mut f32, classes: *const u32, max, optimizer, norm, g| {
+            let v = &raw mut value;
+            nablas_splan_train_step(
+                plan,
+                4,
+                p,
+                x,
+                3,
+                4,
+                0.0,
+                0,
+                null(),
+                0,
+                classes,
+                max,
+                optimizer,
+                v,
+                norm,
+                g,
+                work,
+                bytes,
+            )
+        };
+        let (p, c, n) = (params.as_mut_ptr(), classes.as_ptr(), &raw mut norm);
+        assert_eq!(train(p, c, 1.0, null_mut(), n, g), Status::Null);
+        assert_eq!(train(null_mut(), c, 1.0, adamw, n, g), Status::Null);
+        assert_eq!(train(p, null(), 1.0, adamw, n, g), Status::Null);
+        assert_eq!(train(p, [0, 1, 2, 0].as_ptr(), 1.0, adamw, n, g), Status::Class);
+        assert_eq!(train(p, c, -1.0, adamw, n, g), Status::Parameter);
+        assert_eq!(train(p, c, f64::NAN, adamw, n, g), Status::Parameter);
+        assert_eq!(train(p, c, 1.0, adamw, n, p), Status::Overlap);
+        let mut shorter = null_mut();
+        assert_eq!(nablas_ssgd_create(len - 1, 0.1, 0.0, 0, 0.0, null(), &raw mut shorter), Status::Ok);
+        assert_eq!(train(p, c, 1.0, shorter, n, g), Status::Shape);
+        nablas_soptimizer_destroy(shorter);
+        let clip = |max, norm| nablas_sclip_by_global_norm(len, g, max, norm, null());
+        assert_eq!(clip(0.0, n), Status::Parameter);
+        assert_ne!(clip(1.0, g.cast()), Status::Ok, "the norm over the gradient");
+        assert!(params == before && grads == gradient && value == UNTOUCHED && norm == -1.0);
         assert_eq!(nablas_soptimizer_step(adamw, params.as_mut_ptr(), g), Status::Ok, "{}", last());
         assert_ne!(params, before);
 

@@ -3,9 +3,10 @@
 #![expect(clippy::undocumented_unsafe_blocks, reason = "every call here is one of a C program")]
 
 use nablas::{
-    Activation, BackendKind, Dense, Init, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions,
-    Reduction, Targets,
+    Activation, AdamW, BackendKind, Dense, Init, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan,
+    PlanOptions, Reduction, Targets,
     dense::{SavedMut, SavedRef},
+    optim::clip_by_global_norm_on,
 };
 use nablas_capi::{f32::*, f64::*, options::*, process::*, status::nablas_status as Status};
 use std::ptr::{null, null_mut};
@@ -138,11 +139,11 @@ fn networks_are_rusts() {
     let loss = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Mean);
     let softmax = nablas_loss::SoftmaxCrossEntropy as i32;
     for isa in IsaToken::available() {
-        let plan = Plan::new(&mlp, &PlanOptions::new(batch).threads(1).isa(isa)).unwrap();
-        let (mut ws, mut grads) = (plan.workspace().unwrap(), vec![0.0; len]);
+        let rust_plan = Plan::new(&mlp, &PlanOptions::new(batch).threads(1).isa(isa)).unwrap();
+        let (mut ws, mut grads) = (rust_plan.workspace().unwrap(), vec![0.0; len]);
         let xm = MatRef::new(&x, batch, n).unwrap();
         let targets = Targets::Classes(&classes);
-        let value = plan.value_and_grad(&params, xm, &loss, targets, &mut grads, &mut ws).unwrap();
+        let value = rust_plan.value_and_grad(&params, xm, &loss, targets, &mut grads, &mut ws).unwrap();
         unsafe {
             let (widths, kinds) = ([n, 33, m], [nablas_activation::Gelu as i32, 0]);
             let (mut net, mut plan, mut bytes) = (null_mut(), null_mut(), 0);
@@ -152,6 +153,10 @@ fn networks_are_rusts() {
             let mut drawn = vec![0.0; len];
             ok(nablas_dmlp_init(net, nablas_init::XavierUniform as i32, 0.0, 5, drawn.as_mut_ptr()));
             assert_eq!(drawn, params);
+            let mut orthogonal = vec![0.0; len];
+            Init::Orthogonal { gain: 1.5 }.fill(&mlp, &mut orthogonal, 6).unwrap();
+            ok(nablas_dmlp_init(net, nablas_init::Orthogonal as i32, 1.5, 6, drawn.as_mut_ptr()));
+            assert_eq!(drawn, orthogonal);
             ok(nablas_dplan_create(net, batch, &raw const options, &raw mut plan));
             ok(nablas_dplan_workspace_size(plan, &raw mut bytes));
             let mut memory = vec![0xffu8; bytes];
@@ -179,6 +184,57 @@ fn networks_are_rusts() {
             };
             ok(step(got.as_mut_ptr(), &raw mut value_c));
             assert_eq!((value_c, &got), (value, &grads));
+
+            // A gradient by itself, and whole steps: clipped by half of its norm, measured, and without either.
+            let (mut adam, mut norm_c) = (null_mut(), 0.0);
+            ok(nablas_dadamw_create(len, 0.1, 0.9, 0.999, 1e-8, 0.01, null(), &raw mut adam));
+            let mut rust_adam = AdamW::with(isa, len, 0.1).unwrap();
+            let (mut p, mut p_c, mut g) = (params.clone(), params.clone(), vec![0.0; len]);
+            let norm = clip_by_global_norm_on(isa, &mut grads.clone(), f64::INFINITY).unwrap();
+            for max in [0.5 * norm, f64::INFINITY, 0.0] {
+                let clip = (max != 0.0).then_some(max);
+                let done = rust_plan
+                    .train_step(&mut p, xm, &loss, targets, &mut g, clip, &mut rust_adam, &mut ws)
+                    .unwrap();
+                let mut clipped = got.clone();
+                norm_c = -1.0;
+                ok(nablas_dplan_train_step(
+                    plan,
+                    batch,
+                    p_c.as_mut_ptr(),
+                    x.as_ptr(),
+                    n,
+                    softmax,
+                    0.0,
+                    1,
+                    null(),
+                    0,
+                    classes.as_ptr(),
+                    max,
+                    adam,
+                    &raw mut value_c,
+                    &raw mut norm_c,
+                    clipped.as_mut_ptr(),
+                    work,
+                    bytes,
+                ));
+                assert_eq!((value_c, norm_c), (done.loss, done.norm.unwrap_or(-1.0)));
+                assert_eq!((&clipped, &p_c), (&g, &p));
+            }
+            let mut clipped = got.clone();
+            ok(nablas_dclip_by_global_norm(
+                len,
+                clipped.as_mut_ptr(),
+                0.5 * norm,
+                &raw mut norm_c,
+                &raw const options,
+            ));
+            let mut want = got.clone();
+            clip_by_global_norm_on(isa, &mut want, 0.5 * norm).unwrap();
+            assert_eq!((norm_c, &clipped), (norm, &want));
+            ok(nablas_dclip_by_global_norm(len, clipped.as_mut_ptr(), 1e9, null_mut(), null()));
+            assert_eq!(clipped, want);
+            nablas_doptimizer_destroy(adam);
 
             // Forward, the loss' delta, backward: the same gradient, to rounding.
             let (mut y, mut delta, mut two) = (vec![0.0; batch * m], vec![0.0; batch * m], vec![0.0; len]);

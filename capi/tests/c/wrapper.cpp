@@ -125,6 +125,11 @@ void run() {
   must(sgd.set_rate(0.01));
   must(sgd.step(params, grads));
   EXPECT(must(plan.value_and_grad(params, X, mse, dY, grads, own)) < loss);
+  const auto step = must(plan.train_step(params, X, mse, dY, grads, adam, own, 1e-3));
+  EXPECT(step.norm > 1e-3 && step.value < loss);
+  EXPECT(must(nablas::clip_by_global_norm<T>(grads, 1.0)) < 1.001e-3);
+  REFUSED(NABLAS_STATUS_PARAMETER, nablas::clip_by_global_norm<T>(grads, -1.0));
+  must(mlp.init(NABLAS_INIT_ORTHOGONAL, 3, params, 1.5));
   must(mlp.init(NABLAS_INIT_XAVIER_NORMAL, 3, params));
 
   // Refusals: the wrapper's, by lengths that C cannot see, and the library's.
