@@ -1,7 +1,7 @@
 //! The exponentials: exp, ELU, SELU.
 
 use super::{Function, Saved, k};
-use crate::{isa::Lanes, math::Math};
+use crate::{isa::Arith, math::Math};
 
 /// eᶻ, which is its own derivative.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct Exp;
 impl<T: Math> Function<T> for Exp {
     const SAVED: Saved = Saved::Output;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let e = T::exp(isa, z);
         (e, e)
     }
@@ -20,7 +20,7 @@ impl<T: Math> Function<T> for Exp {
 ///
 /// The derivative left of 0 is `low`·eᶻ by exp itself: value + `low` would cancel.
 #[inline(always)]
-fn exponential_linear<T: Math, I: Lanes<T>>(isa: I, high: I::V, low: I::V, z: I::V) -> (I::V, I::V) {
+fn exponential_linear<T: Math, I: Arith<T>>(isa: I, high: I::V, low: I::V, z: I::V) -> (I::V, I::V) {
     let right = isa.lt(isa.zero(), z);
     let value = isa.mul(low, T::expm1(isa, z));
     let slope = isa.mul(low, T::exp(isa, z));
@@ -37,7 +37,7 @@ pub struct Elu<T>(
 impl<T: Math> Function<T> for Elu<T> {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         exponential_linear(isa, isa.splat(T::ONE), isa.splat(self.0), z)
     }
 }
@@ -54,7 +54,7 @@ const LAMBDA_ALPHA: f64 = 1.758_099_340_847_376_859_940_217_520_812_3;
 impl<T: Math> Function<T> for Selu {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         exponential_linear(isa, k(isa, LAMBDA), k(isa, LAMBDA_ALPHA), z)
     }
 }

@@ -1,7 +1,7 @@
 //! The Gaussian error linear unit, exact and by tanh. Hendrycks, Gimpel 2016.
 
 use super::{Function, Saved, at_most, k, tail::Tail};
-use crate::{isa::Lanes, math::Math};
+use crate::{isa::Arith, math::Math};
 
 /// |z| from which both Φ(−|z|) and its tanh form are 0 in `f32` and `f64`: beyond it |z| is
 /// replaced by it, so that no product is 0·∞.
@@ -57,7 +57,7 @@ const Q64: [f64; 24] = [
 
 /// Σ c_i·tⁱ as two interleaved Horner chains in t².
 #[inline(always)]
-fn polynomial<T: Math, I: Lanes<T>, const N: usize>(isa: I, c: &[f64; N], t: I::V) -> I::V {
+fn polynomial<T: Math, I: Arith<T>, const N: usize>(isa: I, c: &[f64; N], t: I::V) -> I::V {
     let t2 = isa.mul(t, t);
     let (mut p, mut q) = (k(isa, c[N - 1]), k(isa, c[N - 2]));
     let mut i = N - 2;
@@ -83,7 +83,7 @@ pub struct Gelu;
 impl<T: Math> Function<T> for Gelu {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let (half, four) = (k(isa, 0.5), k(isa, 4.0));
         let x = at_most(isa, isa.abs(z), FAR);
         let s = isa.mul(x, x);
@@ -114,7 +114,7 @@ pub struct GeluTanh;
 impl<T: Math> Function<T> for GeluTanh {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
         let x = at_most(isa, isa.abs(z), FAR);
         let (c1, c2) = (k(isa, C1[0]), k(isa, C2[0]));
@@ -141,7 +141,7 @@ impl<T: Math> Function<T> for GeluTanh {
 
 /// a·b, rounded, and what the rounding took.
 #[inline(always)]
-fn product<T: Math, I: Lanes<T>>(isa: I, a: I::V, b: I::V) -> (I::V, I::V) {
+fn product<T: Math, I: Arith<T>>(isa: I, a: I::V, b: I::V) -> (I::V, I::V) {
     let p = isa.mul(a, b);
     (p, isa.fma(a, b, isa.neg(p)))
 }

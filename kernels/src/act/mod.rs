@@ -25,7 +25,7 @@ pub use sigmoid::{Mish, Sigmoid, Silu, Sin, Softplus, Tanh};
 pub use slices::{Forward, Jvp, Value, ValueInPlace, Vjp, VjpInPlace};
 
 use crate::{
-    isa::{Lanes, Real},
+    isa::{Arith, Real},
     math::Math,
 };
 
@@ -49,20 +49,20 @@ pub trait Function<T: Math>: Copy {
     /// What its backward needs.
     const SAVED: Saved;
     /// (g(z), g'(z)), sharing work.
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V);
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V);
     /// g(z), bit-equal to the first of [`value_d`](Self::value_d): what only the derivative needs is dead code.
     #[inline(always)]
-    fn value<I: Lanes<T>>(self, isa: I, z: I::V) -> I::V {
+    fn value<I: Arith<T>>(self, isa: I, z: I::V) -> I::V {
         self.value_d(isa, z).0
     }
     /// g'(z).
     #[inline(always)]
-    fn derivative<I: Lanes<T>>(self, isa: I, z: I::V) -> I::V {
+    fn derivative<I: Arith<T>>(self, isa: I, z: I::V) -> I::V {
         self.value_d(isa, z).1
     }
     /// g ⊙ g'(z): the vector–Jacobian product of a pointwise function, and its Jacobian–vector product too.
     #[inline(always)]
-    fn vjp<I: Lanes<T>>(self, isa: I, z: I::V, g: I::V) -> I::V {
+    fn vjp<I: Arith<T>>(self, isa: I, z: I::V, g: I::V) -> I::V {
         match Self::SAVED {
             Saved::Nothing => isa.select(isa.eq(z, z), g, z),
             Saved::Mask => {
@@ -76,7 +76,7 @@ pub trait Function<T: Math>: Copy {
     /// For [`Saved::Mask`]: the bit to save, set where z takes the branch of the first of the
     /// [`slopes`](Self::slopes). NaN sets it, so that a NaN cotangent passes.
     #[inline(always)]
-    fn branch<I: Lanes<T>>(self, isa: I, z: I::V) -> I::M {
+    fn branch<I: Arith<T>>(self, isa: I, z: I::V) -> I::M {
         isa.not_m(isa.le(z, isa.zero()))
     }
     /// For [`Saved::Mask`]: the derivative where the bit is set, and where it is clear.
@@ -87,14 +87,14 @@ pub trait Function<T: Math>: Copy {
     /// For [`Saved::Mask`]: g times the slope that the mask selects. A slope of 0 gives 0 whatever g is.
     #[inline(always)]
     #[expect(clippy::wrong_self_convention, reason = "named for the saved state that it starts from")]
-    fn from_mask<I: Lanes<T>>(self, isa: I, m: I::M, g: I::V) -> I::V {
+    fn from_mask<I: Arith<T>>(self, isa: I, m: I::M, g: I::V) -> I::V {
         let (set, clear) = self.slopes();
         isa.select(m, times(isa, set, g), times(isa, clear, g))
     }
     /// For [`Saved::Output`]: g'(z) from a = g(z).
     #[inline(always)]
     #[expect(clippy::wrong_self_convention, reason = "named for the saved state that it starts from")]
-    fn from_output<I: Lanes<T>>(self, isa: I, a: I::V) -> I::V {
+    fn from_output<I: Arith<T>>(self, isa: I, a: I::V) -> I::V {
         let _ = isa;
         a
     }
@@ -102,7 +102,7 @@ pub trait Function<T: Math>: Copy {
 
 /// slope · g; 0 for a slope of 0, g itself for 1.
 #[inline(always)]
-fn times<T: Real, I: Lanes<T>>(isa: I, slope: T, g: I::V) -> I::V {
+fn times<T: Real, I: Arith<T>>(isa: I, slope: T, g: I::V) -> I::V {
     if slope == T::ZERO {
         isa.zero()
     } else if slope == T::ONE {
@@ -114,13 +114,13 @@ fn times<T: Real, I: Lanes<T>>(isa: I, slope: T, g: I::V) -> I::V {
 
 /// A constant, rounded to `T`, in every lane.
 #[inline(always)]
-fn k<T: Real, I: Lanes<T>>(isa: I, x: f64) -> I::V {
+fn k<T: Real, I: Arith<T>>(isa: I, x: f64) -> I::V {
     isa.splat(T::from_f64(x))
 }
 
 /// The smaller of `x` and a constant; NaN where x is.
 #[inline(always)]
-fn at_most<T: Real, I: Lanes<T>>(isa: I, x: I::V, bound: f64) -> I::V {
+fn at_most<T: Real, I: Arith<T>>(isa: I, x: I::V, bound: f64) -> I::V {
     let bound = k(isa, bound);
     isa.select(isa.lt(bound, x), bound, x)
 }

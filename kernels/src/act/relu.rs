@@ -1,7 +1,7 @@
 //! The piecewise polynomials: identity, the ReLU family, HardSwish.
 
 use super::{Function, Saved, k};
-use crate::{isa::Lanes, math::Math};
+use crate::{isa::Arith, math::Math};
 
 /// z.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct Identity;
 impl<T: Math> Function<T> for Identity {
     const SAVED: Saved = Saved::Nothing;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         (z, isa.select(isa.eq(z, z), isa.splat(T::ONE), z))
     }
 }
@@ -22,7 +22,7 @@ pub struct Relu;
 impl<T: Math> Function<T> for Relu {
     const SAVED: Saved = Saved::Mask;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let a = isa.select(isa.le(z, isa.zero()), isa.zero(), z);
         (a, self.vjp(isa, z, isa.splat(T::ONE)))
     }
@@ -38,7 +38,7 @@ pub struct LeakyRelu<T>(
 impl<T: Math> Function<T> for LeakyRelu<T> {
     const SAVED: Saved = Saved::Mask;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let a = isa.select(isa.le(z, isa.zero()), isa.mul(isa.splat(self.0), z), z);
         (a, self.vjp(isa, z, isa.splat(T::ONE)))
     }
@@ -58,14 +58,14 @@ pub struct ClippedRelu<T>(
 impl<T: Math> Function<T> for ClippedRelu<T> {
     const SAVED: Saved = Saved::Mask;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let c = isa.splat(self.0);
         let low = isa.select(isa.le(z, isa.zero()), isa.zero(), z);
         let a = isa.select(isa.le(c, z), c, low);
         (a, self.vjp(isa, z, isa.splat(T::ONE)))
     }
     #[inline(always)]
-    fn branch<I: Lanes<T>>(self, isa: I, z: I::V) -> I::M {
+    fn branch<I: Arith<T>>(self, isa: I, z: I::V) -> I::M {
         isa.not_m(isa.or_m(isa.le(z, isa.zero()), isa.le(isa.splat(self.0), z)))
     }
 }
@@ -77,7 +77,7 @@ pub struct HardSwish;
 impl<T: Math> Function<T> for HardSwish {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let (three, sixth) = (k(isa, 3.0), k(isa, 1.0 / 6.0));
         let (low, high) = (isa.le(z, isa.neg(three)), isa.le(three, z));
         let a = isa.mul(isa.mul(z, isa.add(z, three)), sixth);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     chain::Chains,
     edge::{load, store},
-    isa::{LaneKernel, Lanes},
+    isa::{Arith, LaneKernel, Lanes, Pair},
     math::Math,
 };
 
@@ -225,42 +225,30 @@ pub unsafe fn forward_vectors<T: Math, I: Lanes<T>, F: Function<T>>(
     n: usize,
 ) {
     let mut i = 0;
-    // SAFETY: vectors [i, i + 2), then [i, n), are within n.
+    // SAFETY: vectors [i, i + 2), then [i, n), are within n; a pair is two vectors, side by side.
     unsafe {
         while i + 2 <= n {
-            vectors::<T, I, F, 2>(isa, f, z.add(i), if d.is_null() { d } else { d.add(i) });
+            one::<T, Pair<I>, F>(Pair(isa), f, z.add(i).cast(), if d.is_null() { d } else { d.add(i) }.cast());
             i += 2;
         }
         if i < n {
-            vectors::<T, I, F, 1>(isa, f, z.add(i), if d.is_null() { d } else { d.add(i) });
+            one(isa, f, z.add(i), if d.is_null() { d } else { d.add(i) });
         }
     }
 }
 
-/// [`forward_vectors`] for `N` vectors at once.
+/// [`forward_vectors`] for one vector.
 ///
 /// # Safety
-/// As for [`forward_vectors`], with n = `N`.
+/// As for [`forward_vectors`], with n = 1.
 #[inline(always)]
-unsafe fn vectors<T: Math, I: Lanes<T>, F: Function<T>, const N: usize>(
-    isa: I,
-    f: F,
-    z: *mut I::V,
-    d: *mut I::V,
-) {
-    // SAFETY: the caller vouches for N vectors at each pointer that is not null.
+unsafe fn one<T: Math, I: Arith<T>, F: Function<T>>(isa: I, f: F, z: *mut I::V, d: *mut I::V) {
+    // SAFETY: the caller vouches for a vector at each pointer that is not null.
     unsafe {
-        let mut v = [(isa.zero(), isa.zero()); N];
-        for i in 0..N {
-            v[i] = f.value_d(isa, z.add(i).read_unaligned());
-        }
-        for i in 0..N {
-            z.add(i).write_unaligned(v[i].0);
-        }
+        let (v, slope) = f.value_d(isa, z.read_unaligned());
+        z.write_unaligned(v);
         if !d.is_null() {
-            for i in 0..N {
-                d.add(i).write_unaligned(v[i].1);
-            }
+            d.write_unaligned(slope);
         }
     }
 }

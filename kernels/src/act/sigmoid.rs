@@ -1,7 +1,7 @@
 //! The functions built on σ and tanh: sigmoid, tanh, softplus, SiLU, Mish; and the sine.
 
 use super::{Function, Saved, k, tail::Tail};
-use crate::{isa::Lanes, math::Math};
+use crate::{isa::Arith, math::Math};
 
 /// σ(z) = 1/(1 + e⁻ᶻ). The derivative σ(z)·σ(−z) keeps its relative accuracy at both ends.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct Sigmoid;
 impl<T: Math> Function<T> for Sigmoid {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         T::sigmoid_d(isa, z)
     }
 }
@@ -22,7 +22,7 @@ pub struct Tanh;
 impl<T: Math> Function<T> for Tanh {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         T::tanh_d(isa, z)
     }
 }
@@ -37,7 +37,7 @@ pub struct Sin<T>(
 impl<T: Math> Function<T> for Sin<T> {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let omega = isa.splat(self.0);
         let (sin, cos) = T::sin_cos(isa, isa.mul(omega, z));
         (sin, isa.mul(omega, cos))
@@ -51,7 +51,7 @@ pub struct Softplus;
 impl<T: Math> Function<T> for Softplus {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
         let left = isa.lt(z, isa.zero());
         let e = T::exp(isa, isa.neg(isa.abs(z)));
@@ -67,7 +67,7 @@ pub struct Silu;
 impl<T: Math> Function<T> for Silu {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
         let x = Tail::distance(isa, z);
         let (e, tail) = Tail::exp(isa, z, x);
@@ -89,7 +89,7 @@ pub struct Mish;
 impl<T: Math> Function<T> for Mish {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
-    fn value_d<I: Lanes<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
+    fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let (one, two) = (isa.splat(T::ONE), k(isa, 2.0));
         let left = isa.lt(z, isa.zero());
         let x = Tail::distance(isa, z);

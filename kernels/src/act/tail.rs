@@ -1,7 +1,7 @@
 //! The left tails of the functions that fade like z·e^−y: SiLU, GELU, Mish.
 
 use super::{at_most, k};
-use crate::{isa::Lanes, math::Math};
+use crate::{isa::Arith, math::Math};
 
 /// |z| beyond which e^−|z| is 0 in `f32` and `f64`, with room to spare.
 const FAR: f64 = 1000.0;
@@ -27,13 +27,13 @@ pub(super) struct Tail<V> {
 impl<V: Copy> Tail<V> {
     /// |z|, but finite: so that no product is 0·∞.
     #[inline(always)]
-    pub(super) fn distance<T: Math, I: Lanes<T, V = V>>(isa: I, z: V) -> V {
+    pub(super) fn distance<T: Math, I: Arith<T, V = V>>(isa: I, z: V) -> V {
         at_most(isa, isa.abs(z), FAR)
     }
 
     /// e^−y for y ≥ 0, lifted where y is large.
     #[inline(always)]
-    pub(super) fn exp<T: Math, I: Lanes<T, V = V>>(isa: I, z: V, y: V) -> (V, Self) {
+    pub(super) fn exp<T: Math, I: Arith<T, V = V>>(isa: I, z: V, y: V) -> (V, Self) {
         let far = isa.lt(k(isa, edge::<T>()), y);
         let e = T::exp(isa, isa.sub(isa.select(far, k(isa, LIFT), isa.zero()), y));
         let lowered = isa.and_m(far, isa.lt(z, isa.zero()));
@@ -42,14 +42,14 @@ impl<V: Copy> Tail<V> {
 
     /// Takes a value and a derivative, both proportional to e^−y in the left tail, down from the lift.
     #[inline(always)]
-    pub(super) fn settle<T: Math, I: Lanes<T, V = V>>(self, isa: I, value: V, derivative: V) -> (V, V) {
+    pub(super) fn settle<T: Math, I: Arith<T, V = V>>(self, isa: I, value: V, derivative: V) -> (V, V) {
         (isa.mul(value, self.lower), isa.mul(derivative, self.lower))
     }
 
     /// A gated identity, z·S(z) for an S with S(z) + S(−z) = 1, from its left tail: with x = |z|,
     /// n = S(−x) and d = S(−x) − x·S'(−x), the value is max(z, 0) − x·n and the derivative d or 1 − d.
     #[inline(always)]
-    pub(super) fn gated<T: Math, I: Lanes<T, V = V>>(self, isa: I, z: V, x: V, n: V, d: V) -> (V, V) {
+    pub(super) fn gated<T: Math, I: Arith<T, V = V>>(self, isa: I, z: V, x: V, n: V, d: V) -> (V, V) {
         let left = isa.lt(z, isa.zero());
         let base = isa.select(left, k(isa, -0.0), z);
         self.settle(isa, isa.nfma(x, n, base), isa.select(left, d, isa.sub(isa.splat(T::ONE), d)))

@@ -1,10 +1,10 @@
 //! The register tile: MR × NV vector accumulators and the loop that feeds them.
 
 pub use crate::chain::CHAIN;
-use crate::isa::{Lanes, Real};
+use crate::isa::{Arith, Lanes, Real};
 
 /// The accumulators of a tile: MR rows of NV vectors.
-pub type Acc<T, I, const MR: usize, const NV: usize> = [[<I as Lanes<T>>::V; NV]; MR];
+pub type Acc<T, I, const MR: usize, const NV: usize> = [[<I as Arith<T>>::V; NV]; MR];
 
 /// Steps of k in a turn of the loop: one update of each address serves them all.
 const UNROLL: usize = 4;

@@ -83,11 +83,11 @@ macro_rules! real {
 real!(f32, u32);
 real!(f64, u64);
 
-/// What a kernel does with vectors of `T` on one ISA.
+/// Lane-wise arithmetic on vectors of `T`: of one ISA's registers, or of [two at a time](super::Pair).
 ///
 /// All arithmetic is IEEE, lane by lane, rounded to nearest even. `min`/`max` are left out on purpose: their
-/// treatment of NaN and of ±0 differs between ISAs; kernels compare and [`select`](Lanes::select).
-pub trait Lanes<T: Real>: Isa {
+/// treatment of NaN and of ±0 differs between ISAs; kernels compare and [`select`](Arith::select).
+pub trait Arith<T: Real>: Copy {
     /// A vector.
     type V: Copy;
     /// A lane mask.
@@ -183,6 +183,10 @@ pub trait Lanes<T: Real>: Isa {
         // SAFETY: the caller vouches for LANES writable elements; V is that many, without padding.
         unsafe { ptr.cast::<Self::V>().write_unaligned(v) }
     }
+}
+
+/// What a kernel does with vectors of `T` on one ISA: [`Arith`], and what rows that end within a vector ask for.
+pub trait Lanes<T: Real>: Isa + Arith<T> {
     /// Loads `n` elements, zero in the other lanes, whose memory is not touched.
     ///
     /// # Safety
@@ -208,7 +212,7 @@ macro_rules! lanes {
         $bits:ident $from:ident $splat_u:ident $to_bits:ident $from_bits:ident $add_u:ident $sub_u:ident
         $and_u:ident $or_u:ident $xor_u:ident $eq_u:ident $loadp:ident $storep:ident $columns:ident
     }, $shl:expr, $shr:expr) => {
-        impl<I: Isa> Lanes<$t> for I {
+        impl<I: Isa> Arith<$t> for I {
             type V = I::$v;
             type M = I::$m;
             type U = I::$us;
@@ -251,6 +255,9 @@ macro_rules! lanes {
             fn shr_u(self, a: Self::U, n: u32) -> Self::U {
                 $shr(self, a, n)
             }
+        }
+
+        impl<I: Isa> Lanes<$t> for I {
             #[inline(always)]
             unsafe fn load_partial(self, ptr: *const $t, n: usize) -> Self::V {
                 // SAFETY: the caller's promise is the callee's.

@@ -6,6 +6,7 @@
 //! [`Isa::run`] compiles with the ISA's target features, or each of them becomes a call.
 
 mod lanes;
+mod pair;
 mod scalar;
 mod token;
 
@@ -16,7 +17,8 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-pub use lanes::{Lanes, Real};
+pub use lanes::{Arith, Lanes, Real};
+pub use pair::Pair;
 pub use token::{IsaError, IsaToken};
 
 /// A unit of work to be compiled once per ISA.

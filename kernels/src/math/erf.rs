@@ -7,7 +7,7 @@ use super::{
     exp::{ExpTable, power, reduce},
     format::{at_most, flip, polynomial, sign},
 };
-use crate::isa::Lanes;
+use crate::isa::Arith;
 
 /// Constants of erf.
 pub trait ErfTable: ExpTable {
@@ -68,7 +68,7 @@ impl ErfTable for f64 {
 
 /// erf x.
 #[inline(always)]
-pub(super) fn erf<T: ErfTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+pub(super) fn erf<T: ErfTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let one = isa.splat(T::ONE);
     let a = at_most(isa, isa.abs(x), T::SATURATED);
     let near = isa.fma(a, polynomial(isa, isa.mul(a, a), T::NEAR), a);

@@ -4,7 +4,7 @@
 //! eˣ = 2ⁿ·(1 + r·q(r)), q a minimax polynomial for (eʳ − 1)/r with q(0) = 1.
 
 use super::format::{Format, at_least, at_most, polynomial};
-use crate::isa::Lanes;
+use crate::isa::Arith;
 
 /// Constants of the exponential.
 pub trait ExpTable: Format {
@@ -79,7 +79,7 @@ pub(super) const LIFT: f64 = 18_446_744_073_709_551_616.0;
 
 /// (n + magic, r) with x = n·ln 2 + r. The low bits of the first are those of n plus those of `magic`.
 #[inline(always)]
-pub(super) fn reduce<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V, magic: T) -> (I::V, I::V) {
+pub(super) fn reduce<T: ExpTable, I: Arith<T>>(isa: I, x: I::V, magic: T) -> (I::V, I::V) {
     let magic = isa.splat(magic);
     let t = isa.fma(x, isa.splat(T::LOG2_E), magic);
     let n = isa.sub(t, magic);
@@ -89,13 +89,13 @@ pub(super) fn reduce<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V, magic: T) -> (I:
 
 /// 2ⁿ, where the low bits of `t` hold n plus the bias.
 #[inline(always)]
-pub(super) fn power<T: Format, I: Lanes<T>>(isa: I, t: I::U) -> I::V {
+pub(super) fn power<T: Format, I: Arith<T>>(isa: I, t: I::U) -> I::V {
     isa.of_bits(isa.shl_u(t, T::MANT))
 }
 
 /// eˣ.
 #[inline(always)]
-pub(super) fn exp<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+pub(super) fn exp<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let x = at_least(isa, at_most(isa, x, T::HIGHEST), T::LOWEST);
     // The low bits hold n + 2·bias. 2ⁿ is applied in two halves: the first product is exact, the second
     // rounds once, to a denormal or to infinity where it must.
@@ -109,7 +109,7 @@ pub(super) fn exp<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
 
 /// eˣ − 1.
 #[inline(always)]
-pub(super) fn expm1<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+pub(super) fn expm1<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let x = at_least(isa, at_most(isa, x, T::HIGHEST), T::MINUS_ONE);
     // 2ⁿ⁻¹, since 2ⁿ may overflow where the result does not.
     let magic = T::MAGIC + T::BIAS - T::ONE;

@@ -1,6 +1,6 @@
 //! What the functions need to know of an element type's format, and the polynomial they share.
 
-use crate::isa::{Lanes, Real};
+use crate::isa::{Arith, Real};
 
 /// The layout of a binary floating-point format.
 pub trait Format: Real {
@@ -45,7 +45,7 @@ const CHAIN: usize = 7;
 /// c₀ + c₁x + c₂x² + …: Horner's rule, the fewest operations; of a long polynomial the upper terms as two
 /// such chains, the even and the odd, side by side. c₀ and c₁ come last, so that the result is as good.
 #[inline(always)]
-pub(super) fn polynomial<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T]) -> I::V {
+pub(super) fn polynomial<T: Real, I: Arith<T>>(isa: I, x: I::V, c: &'static [T]) -> I::V {
     if c.len() <= CHAIN {
         return chain(isa, x, c, 0, 1);
     }
@@ -58,7 +58,7 @@ pub(super) fn polynomial<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T])
 
 /// The coefficients from `first` on, in steps of `step`, by Horner's rule in `x`.
 #[inline(always)]
-fn chain<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T], first: usize, step: usize) -> I::V {
+fn chain<T: Real, I: Arith<T>>(isa: I, x: I::V, c: &'static [T], first: usize, step: usize) -> I::V {
     let mut i = first + (c.len() - 1 - first) / step * step;
     let mut p = isa.splat(c[i]);
     while i > first {
@@ -70,26 +70,26 @@ fn chain<T: Real, I: Lanes<T>>(isa: I, x: I::V, c: &'static [T], first: usize, s
 
 /// The sign bit of `x`.
 #[inline(always)]
-pub(super) fn sign<T: Format, I: Lanes<T>>(isa: I, x: I::V) -> I::U {
+pub(super) fn sign<T: Format, I: Arith<T>>(isa: I, x: I::V) -> I::U {
     isa.and_u(isa.to_bits(x), isa.splat_u(T::SIGN))
 }
 
 /// `x` with these bits flipped.
 #[inline(always)]
-pub(super) fn flip<T: Format, I: Lanes<T>>(isa: I, x: I::V, bits: I::U) -> I::V {
+pub(super) fn flip<T: Format, I: Arith<T>>(isa: I, x: I::V, bits: I::U) -> I::V {
     isa.of_bits(isa.xor_u(isa.to_bits(x), bits))
 }
 
 /// `x`, but at least `lo`; NaN stays.
 #[inline(always)]
-pub(super) fn at_least<T: Real, I: Lanes<T>>(isa: I, x: I::V, lo: T) -> I::V {
+pub(super) fn at_least<T: Real, I: Arith<T>>(isa: I, x: I::V, lo: T) -> I::V {
     let lo = isa.splat(lo);
     isa.select(isa.lt(x, lo), lo, x)
 }
 
 /// `x`, but at most `hi`; NaN stays.
 #[inline(always)]
-pub(super) fn at_most<T: Real, I: Lanes<T>>(isa: I, x: I::V, hi: T) -> I::V {
+pub(super) fn at_most<T: Real, I: Arith<T>>(isa: I, x: I::V, hi: T) -> I::V {
     let hi = isa.splat(hi);
     isa.select(isa.lt(hi, x), hi, x)
 }

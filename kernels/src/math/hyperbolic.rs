@@ -9,11 +9,11 @@ use super::{
     exp::{ExpTable, LIFT, power, reduce},
     format::{at_least, flip, polynomial, sign},
 };
-use crate::isa::Lanes;
+use crate::isa::Arith;
 
 /// (tanh |x|, 2⁶⁴·e).
 #[inline(always)]
-fn magnitude<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+fn magnitude<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let one = isa.splat(T::ONE);
     let y = at_least(isa, isa.mul(isa.abs(x), isa.splat(T::from_f64(-2.0))), T::LOWEST);
     let (t, r) = reduce(isa, y, T::MAGIC + T::BIAS + T::from_f64(64.0));
@@ -31,13 +31,13 @@ fn magnitude<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
 
 /// tanh x.
 #[inline(always)]
-pub(super) fn tanh<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+pub(super) fn tanh<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     flip(isa, magnitude(isa, x).0, sign(isa, x))
 }
 
 /// (tanh x, 1 − tanh² x).
 #[inline(always)]
-pub(super) fn tanh_d<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+pub(super) fn tanh_d<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let (t, e) = magnitude(isa, x);
     // (1 + t)²·e = e + (t² + 2t)·e: two roundings fewer. The last product alone can be denormal.
     let d = isa.fma(e, isa.fma(t, t, isa.add(t, t)), e);

@@ -7,7 +7,7 @@ use super::{
     exp::ExpTable,
     format::{Format, polynomial},
 };
-use crate::isa::Lanes;
+use crate::isa::Arith;
 
 /// Constants of the logarithm.
 pub trait LogTable: ExpTable {
@@ -80,7 +80,7 @@ impl LogTable for f64 {
 
 /// ln(1 + x).
 #[inline(always)]
-pub(super) fn log1p<T: LogTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+pub(super) fn log1p<T: LogTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let one = isa.splat(T::ONE);
     let u = isa.add(one, x);
     // Exact where it matters; where x is so large that it is not, it is nothing beside ln u.

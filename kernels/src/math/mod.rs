@@ -12,77 +12,77 @@ mod log;
 mod sigmoid;
 mod trig;
 
-use crate::isa::{Lanes, Real};
+use crate::isa::{Arith, Real};
 
 /// The elementary functions of an element type, on vectors of any ISA.
 ///
 /// NaN gives NaN. The odd functions, [`expm1`](Math::expm1) and [`log1p`](Math::log1p) keep −0.
 pub trait Math: Real {
     /// eˣ.
-    fn exp<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
+    fn exp<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// eˣ − 1, without cancellation near 0.
-    fn expm1<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
+    fn expm1<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// ln(1 + x), without cancellation near 0; −∞ at −1, NaN below.
-    fn log1p<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
+    fn log1p<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// tanh x.
-    fn tanh<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
+    fn tanh<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// (tanh x, 1 − tanh² x), the second without cancellation.
-    fn tanh_d<I: Lanes<Self>>(isa: I, x: I::V) -> (I::V, I::V);
+    fn tanh_d<I: Arith<Self>>(isa: I, x: I::V) -> (I::V, I::V);
     /// σ(x) = 1 / (1 + e⁻ˣ).
-    fn sigmoid<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
+    fn sigmoid<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// (σ(x), σ(x)·(1 − σ(x))), the second without cancellation.
-    fn sigmoid_d<I: Lanes<Self>>(isa: I, x: I::V) -> (I::V, I::V);
+    fn sigmoid_d<I: Arith<Self>>(isa: I, x: I::V) -> (I::V, I::V);
     /// erf x.
-    fn erf<I: Lanes<Self>>(isa: I, x: I::V) -> I::V;
+    fn erf<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// (sin x, cos x), with full range reduction; NaN at ±∞.
-    fn sin_cos<I: Lanes<Self>>(isa: I, x: I::V) -> (I::V, I::V);
+    fn sin_cos<I: Arith<Self>>(isa: I, x: I::V) -> (I::V, I::V);
     /// sin x.
     #[inline(always)]
-    fn sin<I: Lanes<Self>>(isa: I, x: I::V) -> I::V {
+    fn sin<I: Arith<Self>>(isa: I, x: I::V) -> I::V {
         Self::sin_cos(isa, x).0
     }
     /// cos x.
     #[inline(always)]
-    fn cos<I: Lanes<Self>>(isa: I, x: I::V) -> I::V {
+    fn cos<I: Arith<Self>>(isa: I, x: I::V) -> I::V {
         Self::sin_cos(isa, x).1
     }
 }
 
 impl<T: erf::ErfTable + log::LogTable + trig::TrigTable> Math for T {
     #[inline(always)]
-    fn exp<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    fn exp<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         exp::exp(isa, x)
     }
     #[inline(always)]
-    fn expm1<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    fn expm1<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         exp::expm1(isa, x)
     }
     #[inline(always)]
-    fn log1p<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    fn log1p<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         log::log1p(isa, x)
     }
     #[inline(always)]
-    fn tanh<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    fn tanh<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         hyperbolic::tanh(isa, x)
     }
     #[inline(always)]
-    fn tanh_d<I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+    fn tanh_d<I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
         hyperbolic::tanh_d(isa, x)
     }
     #[inline(always)]
-    fn sigmoid<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    fn sigmoid<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         sigmoid::sigmoid(isa, x)
     }
     #[inline(always)]
-    fn sigmoid_d<I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+    fn sigmoid_d<I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
         sigmoid::sigmoid_d(isa, x)
     }
     #[inline(always)]
-    fn erf<I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+    fn erf<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         erf::erf(isa, x)
     }
     #[inline(always)]
-    fn sin_cos<I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+    fn sin_cos<I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
         trig::sin_cos(isa, x)
     }
 }

@@ -7,11 +7,11 @@ use super::{
     exp::{ExpTable, LIFT, power, reduce},
     format::{at_most, polynomial},
 };
-use crate::isa::Lanes;
+use crate::isa::Arith;
 
 /// (σ(−|x|), σ(|x|)).
 #[inline(always)]
-fn both<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+fn both<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let one = isa.splat(T::ONE);
     let lowered = isa.splat(T::from_f64(1.0 / LIFT));
     let (t, r) =
@@ -31,14 +31,14 @@ fn both<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
 
 /// σ(x).
 #[inline(always)]
-pub(super) fn sigmoid<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> I::V {
+pub(super) fn sigmoid<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let (low, high) = both(isa, x);
     isa.select(isa.lt(x, isa.zero()), low, high)
 }
 
 /// (σ(x), σ(x)·(1 − σ(x))).
 #[inline(always)]
-pub(super) fn sigmoid_d<T: ExpTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+pub(super) fn sigmoid_d<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let (low, high) = both(isa, x);
     (isa.select(isa.lt(x, isa.zero()), low, high), isa.mul(low, high))
 }

@@ -8,7 +8,7 @@ use super::{
     format::{Format, flip, polynomial},
     huge,
 };
-use crate::isa::Lanes;
+use crate::isa::Arith;
 
 /// Constants of the sine and the cosine.
 pub trait TrigTable: Format {
@@ -56,7 +56,7 @@ impl TrigTable for f64 {
 }
 
 /// The most lanes that a vector has.
-const MAX_LANES: usize = 16;
+const MAX_LANES: usize = 32;
 
 /// x = n·π/2 + hi − lo.
 struct Reduced<V> {
@@ -69,7 +69,7 @@ struct Reduced<V> {
 /// The quick reduction: exact in the first step, since both terms are multiples of a unit that leaves the
 /// difference within the format; so is the second, but for the rounding errors kept in `lo`.
 #[inline(always)]
-fn near<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> Reduced<I::V> {
+fn near<T: TrigTable, I: Arith<T>>(isa: I, x: I::V) -> Reduced<I::V> {
     let [a, b, c] = T::HALF_PI;
     let magic = isa.splat(T::MAGIC);
     let t = isa.fma(x, isa.splat(T::TWO_OVER_PI), magic);
@@ -83,7 +83,7 @@ fn near<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> Reduced<I::V> {
 
 /// Replaces the lanes of `r` that `far` marks.
 #[inline(always)]
-fn replace<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V, far: I::M, r: Reduced<I::V>) -> Reduced<I::V> {
+fn replace<T: TrigTable, I: Arith<T>>(isa: I, x: I::V, far: I::M, r: Reduced<I::V>) -> Reduced<I::V> {
     const { assert!(I::LANES <= MAX_LANES) };
     let mut xs = [T::ZERO; MAX_LANES];
     let (mut n, mut hi, mut lo) = (xs, xs, xs);
@@ -105,7 +105,7 @@ fn replace<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V, far: I::M, r: Reduced<I::
 
 /// (sin x, cos x).
 #[inline(always)]
-pub(super) fn sin_cos<T: TrigTable, I: Lanes<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+pub(super) fn sin_cos<T: TrigTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let mut r = near(isa, x);
     let far = isa.not_m(isa.le(isa.abs(x), isa.splat(T::NEAR)));
     if isa.mask_bits(far) != 0 {

@@ -59,7 +59,7 @@ fn each<T: Math, I: Lanes<T>>(isa: I, x: &[T], y: &mut [T], f: impl Fn(I::V) -> 
     assert_eq!(x.len(), y.len());
     let mut i = 0;
     while i < x.len() {
-        let n = (x.len() - i).min(<I as Lanes<T>>::LANES);
+        let n = (x.len() - i).min(I::LANES);
         // SAFETY: n elements are left of both slices, and n is at most LANES.
         unsafe { isa.store_partial(y.as_mut_ptr().add(i), f(isa.load_partial(x.as_ptr().add(i), n)), n) };
         i += n;
