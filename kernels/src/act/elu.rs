@@ -16,15 +16,14 @@ impl<T: Math> Function<T> for Exp {
     }
 }
 
-/// `high`·z right of 0, `low`·(eᶻ − 1) left of it and at it.
+/// `high`·z right of 0, `low`·(eᶻ − 1) left of it. At 0, which keeps its sign, the derivative is that of the left.
 ///
-/// The derivative left of 0 is `low`·eᶻ by exp itself: value + `low` would cancel.
+/// The derivative left of 0 is `low`·eᶻ itself: value + `low` would cancel.
 #[inline(always)]
 fn exponential_linear<T: Math, I: Arith<T>>(isa: I, high: I::V, low: I::V, z: I::V) -> (I::V, I::V) {
-    let right = isa.lt(isa.zero(), z);
-    let value = isa.mul(low, T::expm1(isa, z));
-    let slope = isa.mul(low, T::exp(isa, z));
-    (isa.select(right, isa.mul(high, z), value), isa.select(right, high, slope))
+    let (left, right) = (isa.lt(z, isa.zero()), isa.lt(isa.zero(), z));
+    let (value, slope) = T::exp_pair(isa, z);
+    (isa.select(left, isa.mul(low, value), isa.mul(high, z)), isa.select(right, high, isa.mul(low, slope)))
 }
 
 /// z for z > 0, α·(eᶻ − 1) otherwise; the derivative at 0 is α. Clevert, Unterthiner, Hochreiter 2015.

@@ -1,11 +1,17 @@
 //! The Gaussian error linear unit, exact and by tanh. Hendrycks, Gimpel 2016.
 
-use super::{Function, Saved, at_most, k, tail::Tail};
+use super::{
+    Function, Saved, at_most, k,
+    tail::{LOWER, gated},
+};
 use crate::{isa::Arith, math::Math};
 
-/// |z| from which both Φ(−|z|) and its tanh form are 0 in `f32` and `f64`: beyond it |z| is
-/// replaced by it, so that no product is 0·∞.
-const FAR: f64 = 40.0;
+/// |z| from which both z·Φ(−|z|) and its tanh form are 0 in the type: beyond it |z| is replaced by it, so that no
+/// product is 0·∞ and the exponents stay within reach.
+#[inline(always)]
+fn far<T>(narrow: f64, wide: f64) -> f64 {
+    if size_of::<T>() == 4 { narrow } else { wide }
+}
 
 /// 1/√(2π).
 const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_677_94;
@@ -84,18 +90,18 @@ impl<T: Math> Function<T> for Gelu {
     const SAVED: Saved = Saved::Derivative;
     #[inline(always)]
     fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
-        let (half, four) = (k(isa, 0.5), k(isa, 4.0));
-        let x = at_most(isa, isa.abs(z), FAR);
-        let s = isa.mul(x, x);
-        let s_low = isa.fma(x, x, isa.neg(s));
-        let (e, tail) = Tail::exp(isa, z, isa.mul(half, s));
-        let e = isa.nfma(isa.mul(half, s_low), e, e);
+        let four = k(isa, 4.0);
+        let x = at_most(isa, isa.abs(z), far::<T>(15.5, 39.0));
+        // −x²/2, and what rounding it took.
+        let h = isa.mul(k(isa, -0.5), x);
+        let s = isa.mul(h, x);
+        let e = T::exp_lifted(isa, s, isa.fma(h, x, isa.neg(s)));
         let r = isa.div(isa.splat(T::ONE), isa.add(x, four));
         let t = isa.mul(isa.sub(x, four), r);
         let q = if size_of::<T>() == 4 { polynomial(isa, &Q32, t) } else { polynomial(isa, &Q64, t) };
         let rq = isa.mul(r, q);
         let d = isa.mul(e, isa.nfma(k(isa, INV_SQRT_TAU), x, rq));
-        tail.gated(isa, z, x, isa.mul(e, rq), d)
+        gated(isa, z, x, isa.mul(e, rq), d)
     }
 }
 
@@ -116,7 +122,7 @@ impl<T: Math> Function<T> for GeluTanh {
     #[inline(always)]
     fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
-        let x = at_most(isa, isa.abs(z), FAR);
+        let x = at_most(isa, isa.abs(z), far::<T>(11.4, 21.7));
         let (c1, c2) = (k(isa, C1[0]), k(isa, C2[0]));
         let (s, s_low) = product(isa, x, x);
         let (m, m_low) = product(isa, c2, s);
@@ -128,14 +134,14 @@ impl<T: Math> Function<T> for GeluTanh {
         let p_low = isa.add(p_low, isa.fma(k(isa, rest::<T>(C2)), s, k(isa, rest::<T>(C1))));
         let (y, y_low) = product(isa, x, p);
         let y_low = isa.fma(x, p_low, y_low);
-        let (e, tail) = Tail::exp(isa, z, y);
-        let e = isa.nfma(y_low, e, e);
+        let e = T::exp_lifted(isa, isa.neg(y), isa.neg(y_low));
         // As in SiLU, with the slope 2u' = c1 + 3·c2·s of the sigmoid's argument.
-        let g = isa.div(one, isa.add(one, e));
+        let u = isa.mul(e, k(isa, LOWER));
+        let g = isa.div(one, isa.add(one, u));
         let n = isa.mul(e, g);
         let slope = isa.fma(k(isa, 3.0 * C2[0]), s, c1);
-        let d = isa.mul(isa.mul(n, g), isa.add(isa.nfma(x, slope, one), e));
-        tail.gated(isa, z, x, n, d)
+        let d = isa.mul(isa.mul(n, g), isa.add(isa.nfma(x, slope, one), u));
+        gated(isa, z, x, n, d)
     }
 }
 

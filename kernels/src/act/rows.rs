@@ -228,7 +228,12 @@ pub unsafe fn forward_vectors<T: Math, I: Lanes<T>, F: Function<T>>(
     // SAFETY: vectors [i, i + 2), then [i, n), are within n; a pair is two vectors, side by side.
     unsafe {
         while i + 2 <= n {
-            one::<T, Pair<I>, F>(Pair(isa), f, z.add(i).cast(), if d.is_null() { d } else { d.add(i) }.cast());
+            one::<T, Pair<I>, F>(
+                Pair(isa),
+                f,
+                z.add(i).cast(),
+                if d.is_null() { d } else { d.add(i) }.cast(),
+            );
             i += 2;
         }
         if i < n {
@@ -246,10 +251,11 @@ unsafe fn one<T: Math, I: Arith<T>, F: Function<T>>(isa: I, f: F, z: *mut I::V, 
     // SAFETY: the caller vouches for a vector at each pointer that is not null.
     unsafe {
         let (v, slope) = f.value_d(isa, z.read_unaligned());
-        z.write_unaligned(v);
+        // Before the value: or where that is z in some lanes LLVM stores the others alone, slow on some AVX2 machines.
         if !d.is_null() {
             d.write_unaligned(slope);
         }
+        z.write_unaligned(v);
     }
 }
 

@@ -1,6 +1,9 @@
 //! The functions built on σ and tanh: sigmoid, tanh, softplus, SiLU, Mish; and the sine.
 
-use super::{Function, Saved, k, tail::Tail};
+use super::{
+    Function, Saved, at_most, k,
+    tail::{LOWER, farthest, gated},
+};
 use crate::{isa::Arith, math::Math};
 
 /// σ(z) = 1/(1 + e⁻ᶻ). The derivative σ(z)·σ(−z) keeps its relative accuracy at both ends.
@@ -54,8 +57,8 @@ impl<T: Math> Function<T> for Softplus {
     fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
         let left = isa.lt(z, isa.zero());
-        let e = T::exp(isa, isa.neg(isa.abs(z)));
-        let value = isa.add(isa.select(left, isa.zero(), z), T::log1p(isa, e));
+        let (_, e) = T::exp_pair(isa, isa.neg(isa.abs(z)));
+        let value = isa.add(isa.select(left, isa.zero(), z), T::log1p_unit(isa, e));
         (value, isa.div(isa.select(left, e, one), isa.add(one, e)))
     }
 }
@@ -69,13 +72,14 @@ impl<T: Math> Function<T> for Silu {
     #[inline(always)]
     fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
-        let x = Tail::distance(isa, z);
-        let (e, tail) = Tail::exp(isa, z, x);
-        // σ(−x) = e/(1 + e), σ(x) = 1/(1 + e), and d = σ(−x)·(1 − x·σ(x)).
-        let s = isa.div(one, isa.add(one, e));
+        let x = at_most(isa, isa.abs(z), farthest::<T>());
+        let e = T::exp_lifted(isa, isa.neg(x), isa.zero());
+        // u = e⁻ˣ, σ(−x) = u/(1 + u), σ(x) = 1/(1 + u), and d = σ(−x)·(1 − x·σ(x)).
+        let u = isa.mul(e, k(isa, LOWER));
+        let s = isa.div(one, isa.add(one, u));
         let n = isa.mul(e, s);
-        let d = isa.mul(isa.mul(n, s), isa.add(isa.sub(one, x), e));
-        tail.gated(isa, z, x, n, d)
+        let d = isa.mul(isa.mul(n, s), isa.add(isa.sub(one, x), u));
+        gated(isa, z, x, n, d)
     }
 }
 
@@ -92,17 +96,21 @@ impl<T: Math> Function<T> for Mish {
     fn value_d<I: Arith<T>>(self, isa: I, z: I::V) -> (I::V, I::V) {
         let (one, two) = (isa.splat(T::ONE), k(isa, 2.0));
         let left = isa.lt(z, isa.zero());
-        let x = Tail::distance(isa, z);
-        let (e, tail) = Tail::exp(isa, z, x);
-        let w = isa.mul(e, isa.add(e, two));
+        let x = at_most(isa, isa.abs(z), farthest::<T>());
+        let lifted = T::exp_lifted(isa, isa.neg(x), isa.zero());
+        let e = isa.mul(lifted, k(isa, LOWER));
+        // Left of 0 what is proportional to e⁻ˣ, to be taken down last.
+        let w = isa.add(e, two);
         let v = isa.fma(two, e, one);
-        let num = isa.select(left, w, v);
-        let den = isa.select(left, isa.add(w, two), isa.fma(isa.mul(two, e), e, v));
+        let num = isa.select(left, isa.mul(lifted, w), v);
+        let den = isa.select(left, isa.fma(e, w, two), isa.fma(isa.mul(two, e), e, v));
         let r = isa.div(one, den);
         let near = isa.select(left, isa.neg(x), x);
+        let lower = isa.select(left, k(isa, LOWER), one);
         let value = isa.mul(isa.select(left, near, z), isa.mul(num, r));
-        let n = isa.select(left, e, isa.mul(e, e));
+        let n = isa.select(left, lifted, isa.mul(e, e));
         let turn = isa.mul(isa.mul(k(isa, 4.0), near), isa.fma(n, e, n));
-        tail.settle(isa, value, isa.mul(isa.mul(isa.fma(num, den, turn), r), r))
+        let d = isa.mul(isa.mul(isa.fma(num, den, turn), r), r);
+        (isa.mul(value, lower), isa.mul(d, lower))
     }
 }

@@ -139,6 +139,11 @@ pub trait Arith<T: Real>: Copy {
     fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
     /// Bit `i` is lane `i`.
     fn mask_bits(self, m: Self::M) -> u32;
+    /// Whether some lane is set.
+    #[inline(always)]
+    fn any(self, m: Self::M) -> bool {
+        self.mask_bits(m) != 0
+    }
     /// Lane `i` is bit `i`.
     fn mask_from_bits(self, bits: u32) -> Self::M;
 

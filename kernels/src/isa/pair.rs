@@ -44,6 +44,10 @@ impl<T: Real, I: Arith<T>> Arith<T> for Pair<I> {
         self.0.mask_bits(m[0]) | self.0.mask_bits(m[1]) << I::LANES
     }
     #[inline(always)]
+    fn any(self, m: Self::M) -> bool {
+        self.0.any(self.0.or_m(m[0], m[1]))
+    }
+    #[inline(always)]
     fn mask_from_bits(self, bits: u32) -> Self::M {
         [self.0.mask_from_bits(bits), self.0.mask_from_bits(bits >> I::LANES)]
     }

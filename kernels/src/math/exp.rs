@@ -3,7 +3,7 @@
 //! x = n·ln 2 + r with |r| ≤ ½ ln 2 (Cody and Waite, ln 2 in two parts under fused multiply-adds), and
 //! eˣ = 2ⁿ·(1 + r·q(r)), q a minimax polynomial for (eʳ − 1)/r with q(0) = 1.
 
-use super::format::{Format, at_least, at_most, polynomial};
+use super::format::{Format, at_least, at_most, chain, polynomial};
 use crate::isa::Arith;
 
 /// Constants of the exponential.
@@ -87,6 +87,15 @@ pub(super) fn reduce<T: ExpTable, I: Arith<T>>(isa: I, x: I::V, magic: T) -> (I:
     (t, isa.nfma(n, isa.splat(T::LN2_LO), r))
 }
 
+/// (eʳ − 1, (eʳ − 1 − r)/r²) for a reduced r: the second by two chains in r², half as long as Horner's and, as r² is
+/// needed anyway, of no more operations.
+#[inline(always)]
+pub(super) fn expm1_reduced<T: ExpTable, I: Arith<T>>(isa: I, r: I::V) -> (I::V, I::V) {
+    let rr = isa.mul(r, r);
+    let p = isa.fma(r, chain(isa, rr, T::Q, 2, 2), chain(isa, rr, T::Q, 1, 2));
+    (isa.fma(rr, p, r), p)
+}
+
 /// 2ⁿ, where the low bits of `t` hold n plus the bias.
 #[inline(always)]
 pub(super) fn power<T: Format, I: Arith<T>>(isa: I, t: I::U) -> I::V {
@@ -119,4 +128,26 @@ pub(super) fn expm1<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let y = isa.fma(isa.mul(r, s), q, isa.sub(s, isa.splat(T::from_f64(0.5))));
     // n = 0: r·q itself, which keeps −0 and the last bit of a denormal.
     isa.select(isa.eq(t, isa.splat(magic)), isa.mul(r, q), isa.add(y, y))
+}
+
+/// (eˣ − 1, eˣ) for x ≤ 0; anything, but NaN of NaN, for others.
+#[inline(always)]
+pub(super) fn exp_pair<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+    let one = isa.splat(T::ONE);
+    let (t, r) = reduce(isa, at_least(isa, x, T::LOWEST), T::MAGIC + T::BIAS + T::from_f64(64.0));
+    let (w, p) = expm1_reduced(isa, r);
+    // 2ⁿ by way of 2ⁿ⁺⁶⁴: it may be denormal, and is exact then too.
+    let s = isa.mul(power(isa, isa.to_bits(t)), isa.splat(T::from_f64(1.0 / LIFT)));
+    // Not 1 + w: w is rounded.
+    let e = isa.fma(r, isa.fma(r, p, one), one);
+    (isa.fma(s, w, isa.sub(s, one)), isa.mul(s, e))
+}
+
+/// 2¹⁰⁰·e^(x + low) for −150 ≤ x ≤ 0 (`f64`: −770) and a small `low`.
+#[inline(always)]
+pub(super) fn exp_lifted<T: ExpTable, I: Arith<T>>(isa: I, x: I::V, low: I::V) -> I::V {
+    let (t, r) = reduce(isa, x, T::MAGIC + T::BIAS + T::from_f64(100.0));
+    let (one, r) = (isa.splat(T::ONE), isa.add(r, low));
+    let (_, p) = expm1_reduced(isa, r);
+    isa.mul(power(isa, isa.to_bits(t)), isa.fma(r, isa.fma(r, p, one), one))
 }

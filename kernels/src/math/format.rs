@@ -58,7 +58,13 @@ pub(super) fn polynomial<T: Real, I: Arith<T>>(isa: I, x: I::V, c: &'static [T])
 
 /// The coefficients from `first` on, in steps of `step`, by Horner's rule in `x`.
 #[inline(always)]
-fn chain<T: Real, I: Arith<T>>(isa: I, x: I::V, c: &'static [T], first: usize, step: usize) -> I::V {
+pub(super) fn chain<T: Real, I: Arith<T>>(
+    isa: I,
+    x: I::V,
+    c: &'static [T],
+    first: usize,
+    step: usize,
+) -> I::V {
     let mut i = first + (c.len() - 1 - first) / step * step;
     let mut p = isa.splat(c[i]);
     while i > first {

@@ -5,7 +5,7 @@
 
 use super::{
     exp::ExpTable,
-    format::{Format, polynomial},
+    format::{Format, chain, polynomial},
 };
 use crate::isa::Arith;
 
@@ -25,6 +25,8 @@ pub trait LogTable: ExpTable {
     const OFFSET: Self;
     /// (ln(1 + f) − f)/f².
     const R: &'static [Self];
+    /// The same, for f from 0 to 1.
+    const ABOVE: &'static [Self];
 }
 
 macro_rules! log_bits {
@@ -51,6 +53,17 @@ impl LogTable for f32 {
         0.12915729,
         -0.0762322545,
     ];
+    const ABOVE: &'static [f32] = &[
+        -0.499999315,
+        0.333305061,
+        -0.249585688,
+        0.196953028,
+        -0.153550833,
+        0.106799833,
+        -0.0576583371,
+        0.0202010721,
+        -0.00331764529,
+    ];
 }
 
 impl LogTable for f64 {
@@ -75,6 +88,29 @@ impl LogTable for f64 {
         -0.067881761390088072,
         0.06327203579866876,
         -0.028310155705671566,
+    ];
+    const ABOVE: &'static [f64] = &[
+        -0.49999999999998146,
+        0.33333333333004422,
+        -0.24999999979390278,
+        0.19999999338281454,
+        -0.16666653827721964,
+        0.14285548922816468,
+        -0.12498498532082435,
+        0.11101096516842497,
+        -0.099494730978014825,
+        0.088938978561282689,
+        -0.077301067666706358,
+        0.062239200484696069,
+        -0.042716919396283699,
+        0.021094097838985967,
+        -0.0029382476207784709,
+        -0.0068249190290933688,
+        0.008039442482564621,
+        -0.0049367483121288561,
+        0.0018756180321438615,
+        -0.00041786087875792904,
+        4.2079324515411703e-5,
     ];
 }
 
@@ -105,4 +141,12 @@ pub(super) fn log1p<T: LogTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     let y = isa.select(isa.lt(x, isa.splat(T::INF)), y, x);
     let edge = isa.select(isa.eq(u, isa.zero()), isa.neg(isa.splat(T::INF)), isa.splat(T::NAN));
     isa.select(isa.le(u, isa.zero()), edge, y)
+}
+
+/// ln(1 + x) for 0 ≤ x ≤ 1, where nothing needs to be taken apart.
+#[inline(always)]
+pub(super) fn log1p_unit<T: LogTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
+    // The terms alternate: for x near 1 two chains come to twice the sum, with errors to match. `f64` can bear it.
+    let r = if size_of::<T>() == 4 { chain(isa, x, T::ABOVE, 0, 1) } else { polynomial(isa, x, T::ABOVE) };
+    isa.fma(isa.mul(x, x), r, x)
 }

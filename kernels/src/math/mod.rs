@@ -22,8 +22,15 @@ pub trait Math: Real {
     fn exp<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// eˣ − 1, without cancellation near 0.
     fn expm1<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
+    /// (eˣ − 1, eˣ) for x ≤ 0, one exponential for both; −0 loses its sign.
+    fn exp_pair<I: Arith<Self>>(isa: I, x: I::V) -> (I::V, I::V);
+    /// 2¹⁰⁰·e^(x + low) for −150 ≤ x ≤ 0 (`f64`: −770) and a `low` of some units in the last place of x: where the
+    /// exponential would be denormal, a product may not be yet.
+    fn exp_lifted<I: Arith<Self>>(isa: I, x: I::V, low: I::V) -> I::V;
     /// ln(1 + x), without cancellation near 0; −∞ at −1, NaN below.
     fn log1p<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
+    /// ln(1 + x) for 0 ≤ x ≤ 1.
+    fn log1p_unit<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// tanh x.
     fn tanh<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// (tanh x, 1 − tanh² x), the second without cancellation.
@@ -58,8 +65,20 @@ impl<T: erf::ErfTable + log::LogTable + trig::TrigTable> Math for T {
         exp::expm1(isa, x)
     }
     #[inline(always)]
+    fn exp_pair<I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
+        exp::exp_pair(isa, x)
+    }
+    #[inline(always)]
+    fn exp_lifted<I: Arith<T>>(isa: I, x: I::V, low: I::V) -> I::V {
+        exp::exp_lifted(isa, x, low)
+    }
+    #[inline(always)]
     fn log1p<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         log::log1p(isa, x)
+    }
+    #[inline(always)]
+    fn log1p_unit<I: Arith<T>>(isa: I, x: I::V) -> I::V {
+        log::log1p_unit(isa, x)
     }
     #[inline(always)]
     fn tanh<I: Arith<T>>(isa: I, x: I::V) -> I::V {

@@ -55,7 +55,7 @@ impl TrigTable for f64 {
     ];
 }
 
-/// The most lanes that a vector has.
+/// The most lanes that a vector has: those of a pair.
 const MAX_LANES: usize = 32;
 
 /// x = n·π/2 + hi − lo.
@@ -108,7 +108,7 @@ fn replace<T: TrigTable, I: Arith<T>>(isa: I, x: I::V, far: I::M, r: Reduced<I::
 pub(super) fn sin_cos<T: TrigTable, I: Arith<T>>(isa: I, x: I::V) -> (I::V, I::V) {
     let mut r = near(isa, x);
     let far = isa.not_m(isa.le(isa.abs(x), isa.splat(T::NEAR)));
-    if isa.mask_bits(far) != 0 {
+    if isa.any(far) {
         r = replace(isa, x, far, r);
     }
     let Reduced { n, hi, lo } = r;
