@@ -11,6 +11,7 @@ use crate::{
         epilogue::Plain,
         narrow::{FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp},
         pack::{CopyRows, PackPanels},
+        turned::ForwardTurned,
     },
     isa::{IsaToken, LaneKernel, Real, Vouched},
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
@@ -54,6 +55,7 @@ pub trait Kernels:
     + Entry<Vouched<ForwardBlock<Self>>>
     + Entry<Vouched<InputVjpBlock<Self>>>
     + Entry<Vouched<ForwardTile<Self>>>
+    + Entry<Vouched<ForwardTurned<Self>>>
     + Entry<Vouched<InputVjpTile<Self>>>
     + Entry<Vouched<WeightVjpTile<Self>>>
     + Entry<Vouched<FoldSlots<Self>>>
@@ -107,6 +109,7 @@ entries! { f32:
     [] Vouched<ForwardBlock<f32>>,
     [] Vouched<InputVjpBlock<f32>>,
     [] Vouched<ForwardTile<f32>>,
+    [] Vouched<ForwardTurned<f32>>,
     [] Vouched<InputVjpTile<f32>>,
     [] Vouched<WeightVjpTile<f32>>,
     [] Vouched<FoldSlots<f32>>,
@@ -144,6 +147,7 @@ entries! { f64:
     [] Vouched<ForwardBlock<f64>>,
     [] Vouched<InputVjpBlock<f64>>,
     [] Vouched<ForwardTile<f64>>,
+    [] Vouched<ForwardTurned<f64>>,
     [] Vouched<InputVjpTile<f64>>,
     [] Vouched<WeightVjpTile<f64>>,
     [] Vouched<FoldSlots<f64>>,

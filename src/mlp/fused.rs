@@ -44,7 +44,10 @@ fn least_rows(params: usize) -> usize {
 
 /// Slots that no batch of at most `batch` rows exceeds.
 fn max_slots(params: usize, batch: usize) -> usize {
-    (batch / least_rows(params)).clamp(1, MAX_SLOTS)
+    match least_rows(params) {
+        least if batch < 2 * least => 1,
+        least => (batch / least).min(MAX_SLOTS),
+    }
 }
 
 /// The partial gradients of a batch. By shape alone.

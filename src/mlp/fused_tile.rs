@@ -8,14 +8,15 @@ use super::{
     pass::Layers,
     spec::Mlp,
 };
-use crate::{MatMut, MatRef, Scalar, engine::Engine, gemm::operand, shared::Shared};
+use crate::{MatMut, MatRef, Scalar, engine::Engine, gemm::operand, product::State, shared::Shared};
 use nablas_kernels::{
-    act::{BackwardRows, Rows, Saved},
+    act::{Activation, BackwardRows, ForwardRows, Rows, Saved},
     gemm::{
         dense::{Derivative, ForwardTile, InputVjpTile, TileDerivative, WeightVjpTile},
         epilogue::Save,
         pack::{Operand, PackPanels, Right, Share},
         shape::PAD,
+        turned::{FEW_OUTPUTS, ForwardTurned},
     },
 };
 
@@ -70,6 +71,11 @@ pub(super) struct Net<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Net<'_, T> {
+    /// Whether the forward product of layer index `l` reads W where it lies.
+    fn across(&self, l: usize) -> bool {
+        self.few || self.mlp.layers()[l].outputs <= FEW_OUTPUTS
+    }
+
     /// W of layer index `l` as the input VJP reads it.
     fn right(&self, l: usize) -> Right<T> {
         let (w, n) = (self.params.w(l).cast_const(), self.mlp.layers()[l].inputs);
@@ -100,7 +106,7 @@ impl<T: Scalar> Net<'_, T> {
             if forward && share.index == 0 {
                 core::ptr::copy_nonoverlapping(self.params.b(l), self.panels.add(at.bias), spec.outputs);
             }
-            if forward && self.few {
+            if forward && self.across(l) {
                 return;
             }
             self.engine.run_raw(PackPanels { b, k, n, share, alpha: T::ONE, dst });
@@ -208,15 +214,25 @@ impl<T: Scalar> Layers for Tile<'_, T> {
         let out = end.and_then(direct).filter(|_| !(self.save && act.saved() == Saved::Output));
         let (a, whole) = (out.unwrap_or(self.acts.a(l)), out.is_none());
         let save = if self.save { self.acts.state(net.mlp, l).save(act) } else { Save::NONE };
-        let w = match net.few {
-            true => Right::Columns(net.params.w(l).cast_const(), k),
+        let (raw, bias) = (net.params.w(l).cast_const(), net.panels.add(net.layout[l].bias).cast_const());
+        let w = match net.across(l) {
+            true => Right::Columns(raw, k),
             false => Right::Packed(net.panels.add(net.layout[l].forward)),
         };
-        let (bias, x) = (net.panels.add(net.layout[l].bias).cast_const(), self.input);
+        let x = self.input;
         self.input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
         // SAFETY: the tile's maker vouched; the padding is the block's own; A_L is copied once it is there.
         unsafe {
-            net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a, save, act, whole });
+            if n <= FEW_OUTPUTS && x.rs >= 0 {
+                net.engine.run_raw(ForwardTurned { m, k, n, x, w: raw, bias, z: a });
+                if act != Activation::Identity {
+                    let state = if self.save { self.acts.state(net.mlp, l) } else { State::NONE };
+                    let z = Rows { ptr: a.0, ld: a.1, rows: m, cols: n };
+                    net.engine.run(ForwardRows::new(act, z, state.kept_by_forward(act)));
+                }
+            } else {
+                net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a, save, act, whole });
+            }
             if let Some(y) = end.filter(|_| whole) {
                 copy_rows((m, n), self.input, y);
             }

@@ -28,7 +28,12 @@ pub(crate) struct Span {
 
 impl Slots {
     /// `batch` rows in at most `most` slots of a multiple of `unit` rows.
+    #[inline]
     pub(crate) fn new(batch: usize, most: usize, unit: usize, run: usize) -> Self {
+        if most == 1 {
+            // Without a division: small batches ask for it several times a call.
+            return Self { count: usize::from(batch > 0), rows: batch.next_multiple_of(unit), run };
+        }
         let rows = batch.div_ceil(most).next_multiple_of(unit);
         Self { count: batch.div_ceil(rows.max(1)), rows, run }
     }

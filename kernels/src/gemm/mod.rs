@@ -20,3 +20,4 @@ pub mod pack;
 pub mod panel;
 pub mod shape;
 pub mod tile;
+pub mod turned;

@@ -120,12 +120,15 @@ impl<T: Real> RawKernel for PackPanels<T> {
                 if src.cs == 1 {
                     copy_rows(isa, src.ptr, src.rs, k, span.cols, dst, span.width);
                 } else {
-                    transpose(isa, src.t(), span.cols, k, dst, span.width);
-                    for r in 0..k {
-                        for j in span.cols..span.width {
-                            *dst.add(r * span.width + j) = T::ZERO;
+                    let edge = span.cols - span.cols % I::LANES;
+                    if span.cols < span.width {
+                        for r in 0..k {
+                            for j in (edge..span.width).step_by(I::LANES) {
+                                isa.store(dst.add(r * span.width + j), isa.zero());
+                            }
                         }
                     }
+                    transpose(isa, src.t(), span.cols, k, dst, span.width);
                 }
                 if alpha != T::ONE {
                     scale(isa, dst, k * span.width, alpha);
