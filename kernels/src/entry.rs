@@ -11,7 +11,7 @@ use crate::{
         epilogue::Plain,
         narrow::{FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp},
         pack::{CopyRows, PackPanels},
-        turned::ForwardTurned,
+        turned::{ForwardTurned, WeightVjpTurned},
     },
     isa::{IsaToken, LaneKernel, Real, Vouched},
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
@@ -58,6 +58,7 @@ pub trait Kernels:
     + Entry<Vouched<ForwardTurned<Self>>>
     + Entry<Vouched<InputVjpTile<Self>>>
     + Entry<Vouched<WeightVjpTile<Self>>>
+    + Entry<Vouched<WeightVjpTurned<Self>>>
     + Entry<Vouched<FoldSlots<Self>>>
     + Entry<Vouched<CopyRows<Self>>>
     + Entry<Vouched<NarrowForward<Self>>>
@@ -112,6 +113,7 @@ entries! { f32:
     [] Vouched<ForwardTurned<f32>>,
     [] Vouched<InputVjpTile<f32>>,
     [] Vouched<WeightVjpTile<f32>>,
+    [] Vouched<WeightVjpTurned<f32>>,
     [] Vouched<FoldSlots<f32>>,
     [] Vouched<CopyRows<f32>>,
     [] Vouched<NarrowForward<f32>>,
@@ -150,6 +152,7 @@ entries! { f64:
     [] Vouched<ForwardTurned<f64>>,
     [] Vouched<InputVjpTile<f64>>,
     [] Vouched<WeightVjpTile<f64>>,
+    [] Vouched<WeightVjpTurned<f64>>,
     [] Vouched<FoldSlots<f64>>,
     [] Vouched<CopyRows<f64>>,
     [] Vouched<NarrowForward<f64>>,

@@ -10,13 +10,13 @@ use super::{
     ends::slice,
     fold::slot,
     fused::{Fused, slots},
-    fused_tile::{Arena, Tile},
+    fused_tile::{Arena, Tile, rows as rows_of, weight_vjp},
     layout::{Block, Store, TileEnds},
     pass,
-    spec::Mlp,
+    spec::{LayerSpec, Mlp},
 };
 use crate::{Scalar, gemm::operand, memory::Regions, product::Sums};
-use nablas_kernels::gemm::{dense::WeightVjpTile, pack::Operand};
+use nablas_kernels::gemm::{pack::Operand, turned::FEW_INPUTS};
 
 /// Rows of dW that an item has at least.
 const LEAST: usize = 8;
@@ -49,9 +49,10 @@ impl Split {
     }
 }
 
-/// Rows of dW of an item.
-fn part(outputs: usize, members: usize) -> usize {
-    outputs.div_ceil(members).next_multiple_of(2).max(LEAST)
+/// Rows of a layer's dW that an item has: all where inputs are few, since a turned product reads δ by whole vectors.
+fn part<T>(layer: &LayerSpec<T>, members: usize) -> usize {
+    let rows = layer.outputs.div_ceil(members).next_multiple_of(2).max(LEAST);
+    if layer.inputs <= FEW_INPUTS { layer.outputs.max(1) } else { rows }
 }
 
 impl Fused {
@@ -74,9 +75,9 @@ impl Fused {
 
     /// Items that make the gradients of the slots: of each layer some parts of dW, and db.
     pub(super) fn gradient_items<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        let layer = |outputs: usize| outputs.div_ceil(part(outputs, call.seats)) + 1;
+        let layer = |l: &LayerSpec<T>| l.outputs.div_ceil(part(l, call.seats)) + 1;
         let count = slots(call.setup.mlp.param_len(), call.batch()).count;
-        count * call.setup.mlp.layers().iter().map(|l| layer(l.outputs)).sum::<usize>()
+        count * call.setup.mlp.layers().iter().map(layer).sum::<usize>()
     }
 
     /// The state of the batch from a row on.
@@ -143,11 +144,11 @@ impl Fused {
         let each = self.gradient_items(call) / slots.count;
         let (s, last) = (item / each, layers.len() - 1);
         item %= each;
-        let (mut l, mut rows) = (last, part(layers[last].outputs, call.seats));
+        let (mut l, mut rows) = (last, part(&layers[last], call.seats));
         while item > layers[l].outputs.div_ceil(rows) {
             item -= layers[l].outputs.div_ceil(rows) + 1;
             l -= 1;
-            rows = part(layers[l].outputs, call.seats);
+            rows = part(&layers[l], call.seats);
         }
         let (n, outputs, first) = (layers[l].inputs, layers[l].outputs, item * rows);
         let (start, end) = (s * slots.rows, batch.min((s + 1) * slots.rows));
@@ -160,21 +161,13 @@ impl Fused {
                 let sums = Sums { m: end - start, n: outputs, delta: (delta, ld), out: grads.b(l) };
                 return (0..sums.items()).for_each(|i| sums.run(engine, i));
             }
-            let (a, lda) = match l {
+            let a = match l {
                 0 => arena.input(slice(call.x, start, end)),
-                _ => self.state(call, start).a(l - 1),
+                _ => rows_of(self.state(call, start).a(l - 1)),
             };
-            engine.run_raw(WeightVjpTile {
-                rows: end - start,
-                m: rows.min(outputs - first),
-                n,
-                delta: Operand { ptr: delta.wrapping_add(first), rs: ld as isize, cs: 1 },
-                a: a.cast_const(),
-                lda,
-                dw: grads.w(l).wrapping_add(first * n),
-                lddw: n,
-                fresh: true,
-            });
+            let delta = Operand { ptr: delta.wrapping_add(first), rs: ld as isize, cs: 1 };
+            let sizes = (end - start, rows.min(outputs - first), n);
+            weight_vjp(engine, sizes, delta, a, grads.w(l).wrapping_add(first * n), true);
         }
     }
 }

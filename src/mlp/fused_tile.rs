@@ -16,7 +16,7 @@ use nablas_kernels::{
         epilogue::Save,
         pack::{Operand, PackPanels, Right, Share},
         shape::PAD,
-        turned::{FEW_OUTPUTS, ForwardTurned},
+        turned::{FEW_INPUTS, FEW_OUTPUTS, ForwardTurned, WeightVjpTurned},
     },
 };
 
@@ -48,12 +48,14 @@ impl<T: Scalar> Arena<'_, T> {
         (self.base.wrapping_add(self.ends.x + self.block.row * self.ends.ldx), self.ends.ldx)
     }
 
-    /// X as the weight VJP reads it, by whole vectors, and its leading dimension: its copy, if it needs one.
-    pub(super) fn input(&self, x: MatRef<'_, T>) -> (*mut T, usize) {
-        if x.col_stride() == 1 && x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD) {
-            return (x.as_ptr().cast_mut(), x.row_stride() as usize);
+    /// X as the weight VJP reads it: its copy, if it needs one to be read by whole vectors, or along its rows.
+    pub(super) fn input(&self, x: MatRef<'_, T>) -> Operand<T> {
+        let whole = x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD);
+        if x.col_stride() == 1 && (whole || x.ncols() <= FEW_INPUTS) {
+            return operand(x);
         }
-        self.x()
+        let (ptr, ld) = self.x();
+        Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 }
     }
 }
 
@@ -197,9 +199,38 @@ impl<T: Scalar> Tile<'_, T> {
     /// The arena is writable, and nothing else accesses it.
     pub(super) unsafe fn leave_input(&self) {
         let (to, ld) = self.arena.x();
-        if self.arena.input(self.x).0 == to {
+        if self.arena.input(self.x).ptr == to {
             // SAFETY: the copy has room for the rows; its padding stays as it is, and only feeds padding.
             unsafe { copy_rows(self.x.shape(), operand(self.x), (to, ld as isize, 1)) }
+        }
+    }
+}
+
+/// A row-major matrix as an operand.
+pub(super) fn rows<T>((ptr, ld): (*mut T, usize)) -> Operand<T> {
+    Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 }
+}
+
+/// dW ← (dW +) δᵀ·A over some rows, n_l × n_{l−1}.
+///
+/// # Safety
+/// As for [`WeightVjpTile`], or where inputs are few, for [`WeightVjpTurned`], over these sizes.
+pub(super) unsafe fn weight_vjp<T: Scalar>(
+    engine: &Engine,
+    (rows, m, n): (usize, usize, usize),
+    delta: Operand<T>,
+    a: Operand<T>,
+    dw: *mut T,
+    fresh: bool,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n <= FEW_INPUTS {
+            let (delta, dw) = ((delta.ptr, delta.rs as usize), (dw, n));
+            engine.run_raw(WeightVjpTurned { rows, m, n, delta, x: a, dw, fresh });
+        } else {
+            let (a, lda) = (a.ptr, a.rs as usize);
+            engine.run_raw(WeightVjpTile { rows, m, n, delta, a, lda, dw, lddw: n, fresh });
         }
     }
 }
@@ -254,17 +285,18 @@ impl<T: Scalar> Layers for Tile<'_, T> {
 
     fn weight_vjp(&mut self, l: usize) {
         let Some(grads) = self.grads else { return };
-        let (spec, rows) = (&self.net.mlp.layers()[l], self.x.nrows());
-        let (m, n) = (spec.outputs, spec.inputs);
-        let delta = Operand { ptr: self.delta.0.cast_const(), rs: self.delta.1 as isize, cs: 1 };
-        let (a, lda) = if l > 0 { self.acts.a(l - 1) } else { self.arena.input(self.x) };
         if l == 0 && !(self.shared && self.x.col_stride() != 1) {
             // SAFETY: the tile's maker vouched. Where X has no contiguous rows, the forward pass has copied it.
             unsafe { self.leave_input() }
         }
-        let (a, dw, lddw, fresh) = (a.cast_const(), grads.w(l), n, self.fresh);
-        // SAFETY: the tile's maker vouched.
-        unsafe { self.net.engine.run_raw(WeightVjpTile { rows, m, n, delta, a, lda, dw, lddw, fresh }) }
+        let a = match l {
+            0 => self.arena.input(self.x),
+            _ => rows(self.acts.a(l - 1)),
+        };
+        let spec = &self.net.mlp.layers()[l];
+        let sizes = (self.x.nrows(), spec.outputs, spec.inputs);
+        // SAFETY: the tile's maker vouched; δ is padded.
+        unsafe { weight_vjp(self.net.engine, sizes, rows(self.delta), a, grads.w(l), self.fresh) }
     }
 
     fn input_vjp(&mut self, l: usize) {

@@ -1,18 +1,25 @@
-//! Z = X·Wᵀ + b for a few outputs: samples lie in the lanes, where outputs would leave most of them empty.
+//! Layers of a few outputs, or a few inputs, whose products would leave most lanes empty: turned.
 //!
-//! The product is Zᵀ = W·Xᵀ, whose second operand lies transposed: X is read across, and W one scalar at a time. An element's
-//! chain is the same as ever, and so are its bits.
+//! Z = X·Wᵀ + b of a few outputs becomes Zᵀ = W·Xᵀ, with samples in the lanes: X is read across, W one scalar at a time.
+//! dW = δᵀ·X of a few inputs becomes dWᵀ = Xᵀ·δ, with outputs in the lanes. An element's chain is the same as ever, and so are
+//! its bits.
 
 use super::{
     across::Across,
-    epilogue::{At, Epilogue},
+    epilogue::{At, Epilogue, Plain, Start},
     pack::Operand,
+    panel::{Panel, Rows},
+    shape::{PanelSpan, Panels},
     tile::Acc,
 };
 use crate::isa::{Lanes, RawKernel, Real};
 
-/// Outputs up to which this is the faster way.
+/// Outputs up to which a forward product is faster turned.
 pub const FEW_OUTPUTS: usize = 6;
+/// Inputs up to which a weight VJP is.
+pub const FEW_INPUTS: usize = 6;
+/// Columns of a panel at most.
+const PANEL: usize = 64;
 
 /// Z ← X·Wᵀ + b, for at most [`FEW_OUTPUTS`] outputs, say.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +98,73 @@ impl<T: Real> Epilogue<T> for Turned<T> {
             for i in 0..MR {
                 // SAFETY: the tile's columns are rows of Z, and its rows columns of it; the tile is MR × width.
                 unsafe { *to.add(i) = *from.add(i * width + j) }
+            }
+        }
+    }
+}
+
+/// dW ← (dW +) δᵀ·X over a tile of rows, for at most [`FEW_INPUTS`] inputs: what
+/// [`WeightVjpTile`](super::dense::WeightVjpTile) does.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightVjpTurned<T> {
+    /// Rows of the tile: the depth of the product.
+    pub rows: usize,
+    /// n_l.
+    pub m: usize,
+    /// n_{l−1}.
+    pub n: usize,
+    /// δ, rows × m, row-major, each row readable up to a whole granule, and its leading dimension.
+    pub delta: (*const T, usize),
+    /// X, rows × n, with contiguous rows.
+    pub x: Operand<T>,
+    /// dW, m × n, row-major, and its leading dimension.
+    pub dw: (*mut T, usize),
+    /// Start from zero instead of dW.
+    pub fresh: bool,
+}
+
+impl<T: Real> RawKernel for WeightVjpTurned<T> {
+    type Elem = T;
+
+    #[inline(always)]
+    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
+        let Self { rows, m, n, delta, x, dw, fresh } = self;
+        debug_assert!(n <= FEW_INPUTS && x.cs == 1);
+        let panels = Panels::new::<T, I>(m);
+        let mut turned = [T::ZERO; FEW_INPUTS * PANEL];
+        let c = turned.as_mut_ptr();
+        for p in 0..panels.count() {
+            let PanelSpan { col, cols, width } = panels.get(p);
+            let at = |i: usize, j: usize| dw.0.wrapping_add((col + j) * dw.1 + i);
+            // SAFETY: whoever built the operation vouches for its operands; a panel of n rows fits the copy.
+            unsafe {
+                if !fresh {
+                    for j in 0..cols {
+                        for i in 0..n {
+                            *c.add(i * PANEL + j) = *at(i, j);
+                        }
+                    }
+                }
+                let panel = Panel {
+                    m: n,
+                    row0: 0,
+                    k: rows,
+                    a: Rows::Adjacent(x.ptr, x.rs),
+                    b: delta.0.wrapping_add(col),
+                    ldb: delta.1,
+                    last_cols: width,
+                    span: PanelSpan { col: 0, cols: width, width },
+                    tile_rows: 0,
+                    first: true,
+                    last: true,
+                    epilogue: Plain { c, ldc: PANEL, start: if fresh { Start::Zero } else { Start::C } },
+                };
+                panel.run(isa);
+                for j in 0..cols {
+                    for i in 0..n {
+                        *at(i, j) = *c.add(i * PANEL + j);
+                    }
+                }
             }
         }
     }
