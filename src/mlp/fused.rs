@@ -29,6 +29,8 @@ const MAX_SLOTS: usize = 64;
 const MAX_TILE_ROWS: usize = 192;
 /// Rows that a member takes through the layers at least.
 const LEAST_ROWS: usize = 4;
+/// Parameters from which on two members share even three rows: the gradient is most of what such a call writes.
+const SHARED_PARAMS: usize = 1 << 14;
 /// Elements that an item packs at least.
 const PACKED: usize = 32 << 10;
 
@@ -148,7 +150,8 @@ impl Fused {
 
     /// Rows of an item of a forward pass.
     fn forward_rows<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        call.batch().div_ceil(call.seats).next_multiple_of(24).clamp(1, self.tile_rows)
+        let each = call.batch().div_ceil(call.seats);
+        each.next_multiple_of(if each < 48 { 2 } else { 24 }).clamp(1, self.tile_rows)
     }
 
     /// A slot of the batch: all of its tiles.
@@ -248,9 +251,11 @@ impl<T: Scalar> Path<T> for Fused {
 
     fn breadth(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> usize {
         match goal {
-            Goal::Forward => batch.div_ceil(24),
+            Goal::Forward => batch.div_ceil(LEAST_ROWS),
             _ => {
-                let (count, rows) = (slots(setup.mlp.param_len(), batch).count, batch.div_ceil(LEAST_ROWS));
+                let params = setup.mlp.param_len();
+                let (count, rows) = (slots(params, batch).count, batch.div_ceil(LEAST_ROWS));
+                let rows = if params >= SHARED_PARAMS && batch > 2 { rows.max(2) } else { rows };
                 if self.split.serves(batch, count, rows) { rows } else { count }
             }
         }

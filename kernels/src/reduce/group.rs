@@ -91,8 +91,8 @@ impl<T: Real> Group<T> {
                 let from = self.0.as_ptr().add(first * I::LANES);
                 for c in (0..I::LANES).step_by(COLUMNS) {
                     let columns = isa.columns(from.add(c), I::LANES as isize, I::LANES);
-                    for j in 0..COLUMNS.min(I::LANES - c) {
-                        x[c + j] = columns[j];
+                    for (to, column) in x[c..I::LANES].iter_mut().zip(columns) {
+                        *to = column;
                     }
                 }
                 isa.store(out.as_mut_ptr().add(first), halve::<T, I, J>(isa, &mut x, I::LANES));
