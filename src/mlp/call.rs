@@ -9,6 +9,7 @@ use crate::{
     MatMut, MatRef, Scalar,
     shared::{FirstError, Shared},
 };
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What a call is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +44,21 @@ pub(crate) struct Call<'a, T: Scalar> {
     pub(crate) memory: Shared<T>,
     pub(crate) losses: usize,
     /// Members that may come. What it decides leaves no trace in the bits.
-    pub(crate) seats: usize,
+    pub(crate) seats: AtomicUsize,
     pub(crate) failed: FirstError,
 }
 
 impl<T: Scalar> Call<'_, T> {
+    /// Members that may come.
+    pub(crate) fn seats(&self) -> usize {
+        self.seats.load(Relaxed)
+    }
+
+    /// None will: what is cut for several, at a price, need not be. Before the first item.
+    pub(crate) fn alone(&self) {
+        self.seats.store(1, Relaxed);
+    }
+
     /// Rows of the batch.
     pub(crate) fn batch(&self) -> usize {
         self.x.nrows()

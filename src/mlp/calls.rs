@@ -15,6 +15,7 @@ use crate::{
     loss::{Fold, Loss, Targets},
     shared::{FirstError, Shared},
 };
+use core::sync::atomic::AtomicUsize;
 
 impl<T: Scalar> Plan<T> {
     /// Y ← A_L; what [`backward`](Self::backward) needs goes to `kept`, if given.
@@ -158,7 +159,7 @@ impl<T: Scalar> Plan<T> {
             kept: None,
             memory,
             losses: self.losses,
-            seats: 1,
+            seats: AtomicUsize::new(1),
             failed,
         }
     }

@@ -150,7 +150,7 @@ impl Fused {
 
     /// Rows of an item of a forward pass.
     fn forward_rows<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        let each = call.batch().div_ceil(call.seats);
+        let each = call.batch().div_ceil(call.seats());
         each.next_multiple_of(if each < 48 { 2 } else { 24 }).clamp(1, self.tile_rows)
     }
 

@@ -58,14 +58,14 @@ fn part<T>(layer: &LayerSpec<T>, members: usize) -> usize {
 impl Fused {
     /// Whether the call's rows are shared out.
     pub(super) fn splits<T: Scalar>(&self, call: &Call<'_, T>) -> bool {
-        let (rows, members) = (call.batch(), call.seats);
+        let (rows, members) = (call.batch(), call.seats());
         let count = slots(call.setup.mlp.param_len(), rows).count;
         call.backward.is_some() && self.split.serves(rows, count, members)
     }
 
     /// Rows of an item.
     fn rows_each<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        call.batch().div_ceil(call.seats).next_multiple_of(2).min(self.tile_rows)
+        call.batch().div_ceil(call.seats()).next_multiple_of(2).min(self.tile_rows)
     }
 
     /// Items that take rows through the layers.
@@ -75,7 +75,7 @@ impl Fused {
 
     /// Items that make the gradients of the slots: of each layer some parts of dW, and db.
     pub(super) fn gradient_items<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        let layer = |l: &LayerSpec<T>| l.outputs.div_ceil(part(l, call.seats)) + 1;
+        let layer = |l: &LayerSpec<T>| l.outputs.div_ceil(part(l, call.seats())) + 1;
         let count = slots(call.setup.mlp.param_len(), call.batch()).count;
         count * call.setup.mlp.layers().iter().map(layer).sum::<usize>()
     }
@@ -144,11 +144,11 @@ impl Fused {
         let each = self.gradient_items(call) / slots.count;
         let (s, last) = (item / each, layers.len() - 1);
         item %= each;
-        let (mut l, mut rows) = (last, part(&layers[last], call.seats));
+        let (mut l, mut rows) = (last, part(&layers[last], call.seats()));
         while item > layers[l].outputs.div_ceil(rows) {
             item -= layers[l].outputs.div_ceil(rows) + 1;
             l -= 1;
-            rows = part(&layers[l], call.seats);
+            rows = part(&layers[l], call.seats());
         }
         let (n, outputs, first) = (layers[l].inputs, layers[l].outputs, item * rows);
         let (start, end) = (s * slots.rows, batch.min((s + 1) * slots.rows));

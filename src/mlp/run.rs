@@ -23,6 +23,10 @@ impl<T: Scalar> Schedule for Run<'_, '_, T> {
         // operands and borrows its outputs and workspace.
         unsafe { self.path.run(self.call, seat, phase, item) }
     }
+
+    fn alone(&self) {
+        self.call.alone();
+    }
 }
 
 impl<T: Scalar> Plan<T> {
@@ -41,7 +45,7 @@ impl<T: Scalar> Plan<T> {
         }
         let (micros, phases) = (self.micros(batch, goal), self.path.phases(&self.setup, batch, goal));
         let (engine, breadth) = (self.setup.engine(), self.path.breadth(&self.setup, batch, goal));
-        call.seats = engine.seats(micros, phases, breadth);
+        *call.seats.get_mut() = engine.seats(micros, phases, breadth);
         let seats = engine.schedule(micros, phases, breadth, &Run { call: &call, path: &*self.path });
         call.failed.result().map(|()| seats)
     }

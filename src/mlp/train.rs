@@ -125,7 +125,7 @@ impl<T: Scalar> Plan<T> {
         let engine = self.setup.engine();
         let micros = self.micros(batch, Goal::Both) + engine.micros::<T>(0.0, touched * len as f64);
         let breadth = self.path.breadth(&self.setup, batch, Goal::Both).max(len.div_ceil(CHUNK));
-        call.seats = engine.seats(micros, phases, breadth);
+        *call.seats.get_mut() = engine.seats(micros, phases, breadth);
         let (parts, mut sums) = (Parts::new(len), [0.0; Parts::MOST]);
         let repack = panels.map(|to| Repack::new(self, at, to.0));
         let train = Train {
@@ -246,6 +246,10 @@ impl<T: Scalar> Schedule for Train<'_, '_, T> {
                 (g <= last).then(|| self.packed(g).len() + self.stepped(g).len().div_ceil(CHUNK))
             }
         }
+    }
+
+    fn alone(&self) {
+        self.call.alone();
     }
 
     fn run(&self, seat: usize, phase: usize, item: usize) {

@@ -99,6 +99,9 @@ pub(crate) trait Schedule: Sync {
 
     /// Runs one item. `seat` is below the seats asked for, and no two items run at once on one seat.
     fn run(&self, seat: usize, phase: usize, item: usize);
+
+    /// Nobody will come: told before the first item, so that a schedule can be cut for one after all.
+    fn alone(&self) {}
 }
 
 /// What a call is worth.
@@ -130,6 +133,7 @@ pub(crate) fn run<S: Schedule>(team: Option<&Team>, work: Work, schedule: &S) ->
 
 /// The caller alone: nothing is shared.
 fn alone<S: Schedule>(schedule: &S) -> usize {
+    schedule.alone();
     let (mut phase, mut ran) = (0, false);
     while let Some(items) = schedule.items(phase) {
         for item in 0..items {
