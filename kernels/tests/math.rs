@@ -6,7 +6,10 @@
 mod math_support;
 
 use math_support::{Function, Worst, apply, bits, neighbourhoods, ulps_f32, ulps_f64};
-use nablas_kernels::{isa::IsaToken, math::Math};
+use nablas_kernels::{
+    isa::{IsaToken, LaneKernel, Lanes},
+    math::Math,
+};
 
 /// f, its reference in `f64`, and the error in ULP that `f32` and `f64` must keep.
 struct Case {
@@ -350,4 +353,44 @@ fn sine_of_large_arguments() {
     let mut s = [0.0_f32];
     apply(isa, Function::Sin, &[1e30], &mut s);
     assert!(ulps_f32(s[0], f64::from(1e30_f32).sin()) <= 1.0, "{}", s[0]);
+}
+
+/// What losses call where an argument is known to be on one side is, bit by bit, the function without that knowledge.
+struct Sides<'a, T>(&'a [T]);
+
+impl<T: Math> LaneKernel for Sides<'_, T> {
+    type Elem = T;
+    type Output = ();
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
+        let same = |a: I::V, b: I::V| {
+            let nan = isa.and_m(isa.not_m(isa.eq(a, a)), isa.not_m(isa.eq(b, b)));
+            let same = isa.or_m(nan, isa.eq_u(isa.to_bits(a), isa.to_bits(b)));
+            !isa.any(isa.not_m(same))
+        };
+        for &x in self.0 {
+            let (x, below) = (isa.splat(x), isa.neg(isa.splat(x)));
+            let unit = isa.or_m(isa.le(x, isa.splat(T::ONE)), isa.not_m(isa.eq(x, x)));
+            let unit = isa.select(unit, x, isa.zero());
+            assert!(same(T::exp(isa, below), T::exp_below(isa, below)), "exp");
+            assert!(same(T::log1p(isa, unit), T::log1p_below(isa, unit)), "log1p");
+        }
+    }
+}
+
+#[test]
+fn what_is_for_one_side_has_the_bits_of_both() {
+    // From 0 to infinity and NaN, in steps that are prime.
+    let singles: Vec<f32> = (0..=0x7fc0_0000).step_by(20_011).map(f32::from_bits).collect();
+    let doubles: Vec<f64> =
+        (0..=0x7ff8_0000_0000_0000).step_by(92_233_720_368_547).map(f64::from_bits).collect();
+    // Where 1 + x passes √2, and the ends.
+    let root = 2f32.sqrt() - 1.0;
+    let near =
+        (0..2000).map(|i| f32::from_bits(root.to_bits() - 1000 + i)).chain([1.0, f32::INFINITY, f32::NAN]);
+    let near: Vec<f32> = near.collect();
+    for isa in IsaToken::available() {
+        isa.run(Sides(&singles));
+        isa.run(Sides(&near));
+        isa.run(Sides(&doubles));
+    }
 }

@@ -4,6 +4,7 @@
 //! right keeps its relative accuracy; with class indices, so does its delta. Infinite logits are limits, as in
 //! [`crate::reduce`].
 
+use super::short::{Columns, SHORT, Turn, keep, pays, softmax, term, tree};
 use crate::{
     chain::Chains,
     edge::{load, store},
@@ -46,6 +47,11 @@ impl<T: Math> LaneKernel for ClassCrossEntropy<'_, T> {
         let groups = row_loss[..all].chunks_mut(GROUP).zip(class[..all].chunks(GROUP));
         for (g, (values, classes)) in groups.enumerate() {
             let (y, delta, rows) = (y.row(g * GROUP), delta.row(g * GROUP), values.len());
+            if pays::<T, I>(1, rows, cols) {
+                // SAFETY: the rows of the group have cols columns on both sides.
+                unsafe { classes_across(isa, (y, ldy), classes, scale, (delta, ldd), cols, values) };
+                continue;
+            }
             // SAFETY: the rows of the group have cols columns on both sides, and classes are checked against them.
             unsafe {
                 let shapes = exponentials(isa, (y, ldy), (delta, ldd), (rows, cols), &mut group);
@@ -117,6 +123,11 @@ impl<T: Math> LaneKernel for CrossEntropy<'_, T> {
         for (g, values) in row_loss[..all].chunks_mut(GROUP).enumerate() {
             let first = g * GROUP;
             let (y, target, delta, rows) = (y.row(first), target.row(first), delta.row(first), values.len());
+            if pays::<T, I>(1, rows, cols) {
+                // SAFETY: the rows of the group have cols columns on each side.
+                unsafe { targets_across(isa, (y, ldy), (target, ldt), scale, (delta, ldd), cols, values) };
+                continue;
+            }
             // SAFETY: the rows of the group have cols columns on each side.
             unsafe {
                 let shapes = exponentials(isa, (y, ldy), (delta, ldd), (rows, cols), &mut losses);
@@ -185,4 +196,94 @@ unsafe fn weigh<T: Math, I: Lanes<T>>(
         j += VIRTUAL_LANES;
     }
     (losses.sum(isa), totals.sum(isa))
+}
+
+/// [`ClassCrossEntropy`] of up to `GROUP` rows of `n` outputs, a row a lane.
+///
+/// # Safety
+/// There are as many classes as values, and not more than `GROUP`; as many rows of `n` elements are readable in `y` and
+/// writable in `delta`, and `n` is at most `SHORT`.
+#[inline(always)]
+unsafe fn classes_across<T: Math, I: Lanes<T>>(
+    isa: I,
+    (y, ldy): (*const T, usize),
+    classes: &[u32],
+    scale: T,
+    (delta, ldd): (*mut T, usize),
+    n: usize,
+    values: &mut [T],
+) {
+    let (one, scale) = (isa.splat(T::ONE), isa.splat(scale));
+    let (mut turn, mut x, mut e) = (Turn::new(), Columns([isa.zero(); SHORT]), Columns([isa.zero(); SHORT]));
+    for (v, (values, classes)) in values.chunks_mut(I::LANES).zip(classes.chunks(I::LANES)).enumerate() {
+        let (first, shape) = (v * I::LANES, (values.len(), n));
+        // In lanes without a row, and where there is no column for the class, one that is none.
+        let mut class = [T::from_f64(-1.0); GROUP];
+        class.iter_mut().zip(classes).for_each(|(to, class)| *to = T::from_f64(f64::from(*class)));
+        // SAFETY: the rows from `first` on are readable and writable, and a group is whole vectors.
+        unsafe {
+            let class = isa.load(class.as_ptr());
+            turn.gather(isa, y.wrapping_add(first.wrapping_mul(ldy)), ldy, shape, &mut x);
+            let shapes = softmax(isa, &x, n, &mut e);
+            let factor = isa.div(scale, isa.add(one, shapes.rest));
+            let (mut gap, mut j_of) = (isa.splat(T::from_f64(f64::NAN)), isa.zero());
+            let others = isa.mul(shapes.rest, factor);
+            for j in 0..n {
+                let (own, is_top) = (isa.eq(class, j_of), isa.eq(x.0[j], shapes.max));
+                // m − y, 0 where they are equal, if infinite too.
+                gap = isa.select(own, isa.select(is_top, isa.zero(), isa.sub(shapes.max, x.0[j])), gap);
+                let share = isa.mul(e.0[j], factor);
+                // 1 − p = rest/sum where the class has the largest logit; elsewhere p ≤ ½: no cancellation.
+                let less = isa.neg(isa.select(is_top, others, isa.sub(scale, share)));
+                x.0[j] = isa.select(own, less, share);
+                j_of = isa.add(j_of, one);
+            }
+            turn.scatter(isa, &x, delta.wrapping_add(first.wrapping_mul(ldd)), ldd, shape);
+            keep(isa, isa.add(gap, T::log1p(isa, shapes.rest)), values);
+        }
+    }
+}
+
+/// [`CrossEntropy`] of up to `GROUP` rows of `n` outputs, a row a lane.
+///
+/// # Safety
+/// There are at most `GROUP` values; as many rows of `n` elements are readable in `y` and `target` and writable in `delta`,
+/// and `n` is at most `SHORT`.
+#[inline(always)]
+unsafe fn targets_across<T: Math, I: Lanes<T>>(
+    isa: I,
+    (y, ldy): (*const T, usize),
+    (target, ldt): (*const T, usize),
+    scale: I::V,
+    (delta, ldd): (*mut T, usize),
+    n: usize,
+    values: &mut [T],
+) {
+    let (zero, one) = (isa.zero(), isa.splat(T::ONE));
+    let (mut turn, mut x, mut t, mut e) =
+        (Turn::new(), Columns([zero; SHORT]), Columns([zero; SHORT]), Columns([zero; SHORT]));
+    for (v, values) in values.chunks_mut(I::LANES).enumerate() {
+        let (first, shape) = (v * I::LANES, (values.len(), n));
+        // SAFETY: the rows from `first` on are readable and writable.
+        unsafe {
+            turn.gather(isa, y.wrapping_add(first.wrapping_mul(ldy)), ldy, shape, &mut x);
+            turn.gather(isa, target.wrapping_add(first.wrapping_mul(ldt)), ldt, shape, &mut t);
+            let shapes = softmax(isa, &x, n, &mut e);
+            let log = T::log1p(isa, shapes.rest);
+            let (mut losses, mut totals) = (Columns([zero; SHORT]), Columns([zero; SHORT]));
+            for j in 0..n {
+                let gap = isa.select(isa.eq(x.0[j], shapes.max), zero, isa.sub(shapes.max, x.0[j]));
+                let loss = isa.mul(t.0[j], isa.add(gap, log));
+                losses.0[j] = term(isa, isa.select(isa.eq(t.0[j], zero), zero, loss));
+                totals.0[j] = term(isa, t.0[j]);
+            }
+            let factor = isa.div(tree(isa, &mut totals), isa.add(one, shapes.rest));
+            for j in 0..n {
+                x.0[j] = isa.mul(isa.fma(e.0[j], factor, isa.neg(t.0[j])), scale);
+            }
+            turn.scatter(isa, &x, delta.wrapping_add(first.wrapping_mul(ldd)), ldd, shape);
+            // A NaN logit is in the rest, and reaches the value even where all targets are 0.
+            keep(isa, isa.add(tree(isa, &mut losses), isa.mul(zero, shapes.rest)), values);
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod cross_entropy;
 mod pointwise;
+mod short;
 
 pub use cross_entropy::{ClassCrossEntropy, CrossEntropy};
 pub use pointwise::{BceWithLogits, Huber, L1, Mse, PointLoss, Pointwise};

@@ -1,5 +1,7 @@
 //! Losses that are a sum over elements: MSE, L1, Huber, binary cross-entropy.
 
+use super::short::pays;
+use super::short::{Columns, SHORT, Turn, keep, term, tree};
 use crate::{
     chain::Chains,
     edge::{load, store},
@@ -10,6 +12,8 @@ use crate::{
 
 /// A loss of one output and its target.
 pub trait PointLoss<T: Math>: Copy {
+    /// Whether it takes so many operations that short rows repay being turned.
+    const LONG: bool = false;
     /// (ℓ(y, t), ∂ℓ/∂y).
     fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V);
 }
@@ -67,16 +71,17 @@ impl<T: Math> PointLoss<T> for Huber<T> {
 pub struct BceWithLogits;
 
 impl<T: Math> PointLoss<T> for BceWithLogits {
+    const LONG: bool = true;
     #[inline(always)]
     fn value_d<I: Lanes<T>>(self, isa: I, y: I::V, t: I::V) -> (I::V, I::V) {
         let one = isa.splat(T::ONE);
         let (x, left) = (isa.abs(y), isa.lt(y, isa.zero()));
-        let e = T::exp(isa, isa.neg(x));
+        let e = T::exp_below(isa, isa.neg(x));
         let u = isa.select(left, t, isa.sub(one, t));
         // u = 0 takes nothing of an infinite |y|.
         let line = isa.select(isa.eq(u, isa.zero()), isa.zero(), isa.mul(x, u));
         let d = isa.sub(u, isa.div(e, isa.add(one, e)));
-        (isa.add(line, T::log1p(isa, e)), isa.select(left, isa.neg(d), d))
+        (isa.add(line, T::log1p_below(isa, e)), isa.select(left, isa.neg(d), d))
     }
 }
 
@@ -112,6 +117,14 @@ impl<T: Math, L: PointLoss<T>> LaneKernel for Pointwise<'_, T, L> {
         let (scale, mut group) = (isa.splat(scale), Group::new());
         let all = row_loss.len().min(rows);
         for (g, values) in row_loss[..all].chunks_mut(GROUP).enumerate() {
+            if L::LONG && pays::<T, I>(2, values.len(), cols) {
+                let first = g * GROUP;
+                let (y, target) = ((y.row(first), y.ld()), (target.row(first), target.ld()));
+                let delta = (delta.row(first), delta.ld());
+                // SAFETY: the rows of the group have cols columns on each side.
+                unsafe { across(isa, loss, (y, target), delta, cols, scale, values) };
+                continue;
+            }
             for r in 0..values.len() {
                 let i = g * GROUP + r;
                 let (y, target, delta) = (y.row(i), target.row(i), delta.row(i));
@@ -158,4 +171,38 @@ unsafe fn row<T: Math, I: Lanes<T>, L: PointLoss<T>>(
         j += VIRTUAL_LANES;
     }
     sums.sum(isa)
+}
+
+/// [`Pointwise`] of up to `GROUP` rows of `n` outputs, a row a lane.
+///
+/// # Safety
+/// There are at most `GROUP` values; as many rows of `n` elements are readable in `y` and `target` and writable in `delta`,
+/// and `n` is at most `SHORT`.
+#[inline(always)]
+unsafe fn across<T: Math, I: Lanes<T>, L: PointLoss<T>>(
+    isa: I,
+    loss: L,
+    ((y, ldy), (target, ldt)): ((*const T, usize), (*const T, usize)),
+    (delta, ldd): (*mut T, usize),
+    n: usize,
+    scale: I::V,
+    values: &mut [T],
+) {
+    let (mut turn, mut x, mut t) = (Turn::new(), Columns([isa.zero(); SHORT]), Columns([isa.zero(); SHORT]));
+    for (v, values) in values.chunks_mut(I::LANES).enumerate() {
+        let (first, shape) = (v * I::LANES, (values.len(), n));
+        // SAFETY: the rows from `first` on are readable and writable.
+        unsafe {
+            turn.gather(isa, y.wrapping_add(first.wrapping_mul(ldy)), ldy, shape, &mut x);
+            turn.gather(isa, target.wrapping_add(first.wrapping_mul(ldt)), ldt, shape, &mut t);
+            let mut losses = Columns([isa.zero(); SHORT]);
+            for j in 0..n {
+                let (l, d) = loss.value_d(isa, x.0[j], t.0[j]);
+                losses.0[j] = term(isa, l);
+                x.0[j] = isa.mul(d, scale);
+            }
+            turn.scatter(isa, &x, delta.wrapping_add(first.wrapping_mul(ldd)), ldd, shape);
+            keep(isa, tree(isa, &mut losses), values);
+        }
+    }
 }

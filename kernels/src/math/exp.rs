@@ -105,7 +105,13 @@ pub(super) fn power<T: Format, I: Arith<T>>(isa: I, t: I::U) -> I::V {
 /// eˣ.
 #[inline(always)]
 pub(super) fn exp<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
-    let x = at_least(isa, at_most(isa, x, T::HIGHEST), T::LOWEST);
+    exp_below(isa, at_most(isa, x, T::HIGHEST))
+}
+
+/// eˣ for x < HIGHEST.
+#[inline(always)]
+pub(super) fn exp_below<T: ExpTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
+    let x = at_least(isa, x, T::LOWEST);
     // The low bits hold n + 2·bias. 2ⁿ is applied in two halves: the first product is exact, the second
     // rounds once, to a denormal or to infinity where it must.
     let (t, r) = reduce(isa, x, T::MAGIC + T::BIAS + T::BIAS);

@@ -143,6 +143,23 @@ pub(super) fn log1p<T: LogTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
     isa.select(isa.le(u, isa.zero()), edge, y)
 }
 
+/// [`log1p`] for 0 ≤ x ≤ 1: k is 0 or 1, so what it multiplies is there or not, and there are no edges.
+#[inline(always)]
+pub(super) fn log1p_below<T: LogTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {
+    let (zero, one, half) = (isa.zero(), isa.splat(T::ONE), isa.splat(T::from_f64(0.5)));
+    let u = isa.add(one, x);
+    let lost = isa.sub(x, isa.sub(u, one));
+    // 1 + x from the double of log1p's √½ on: k = 1.
+    let root = isa.add(isa.of_bits(isa.splat_u(T::SQRT_HALF)), isa.of_bits(isa.splat_u(T::SQRT_HALF)));
+    let upper = isa.le(root, u);
+    let lost = isa.select(upper, isa.mul(lost, half), lost);
+    let f = isa.add(lost, isa.sub(isa.select(upper, isa.mul(u, half), u), one));
+    let low = isa.select(upper, isa.splat(T::LN2_LO), zero);
+    let tail = isa.fma(isa.mul(f, f), polynomial(isa, f, T::R), low);
+    let y = isa.add(isa.select(upper, isa.splat(T::LN2), zero), isa.add(f, tail));
+    isa.select(isa.eq(u, one), x, y)
+}
+
 /// ln(1 + x) for 0 ≤ x ≤ 1, where nothing needs to be taken apart.
 #[inline(always)]
 pub(super) fn log1p_unit<T: LogTable, I: Arith<T>>(isa: I, x: I::V) -> I::V {

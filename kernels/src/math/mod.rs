@@ -20,6 +20,8 @@ use crate::isa::{Arith, Real};
 pub trait Math: Real {
     /// eˣ.
     fn exp<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
+    /// eˣ for x ≤ 0, bit by bit [`exp`](Self::exp) in fewer operations.
+    fn exp_below<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// eˣ − 1, without cancellation near 0.
     fn expm1<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// (eˣ − 1, eˣ) for x ≤ 0, one exponential for both; −0 loses its sign.
@@ -29,6 +31,8 @@ pub trait Math: Real {
     fn exp_lifted<I: Arith<Self>>(isa: I, x: I::V, low: I::V) -> I::V;
     /// ln(1 + x), without cancellation near 0; −∞ at −1, NaN below.
     fn log1p<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
+    /// ln(1 + x) for 0 ≤ x ≤ 1, bit by bit [`log1p`](Self::log1p) in fewer operations.
+    fn log1p_below<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// ln(1 + x) for 0 ≤ x ≤ 1.
     fn log1p_unit<I: Arith<Self>>(isa: I, x: I::V) -> I::V;
     /// tanh x.
@@ -61,6 +65,10 @@ impl<T: erf::ErfTable + log::LogTable + trig::TrigTable> Math for T {
         exp::exp(isa, x)
     }
     #[inline(always)]
+    fn exp_below<I: Arith<T>>(isa: I, x: I::V) -> I::V {
+        exp::exp_below(isa, x)
+    }
+    #[inline(always)]
     fn expm1<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         exp::expm1(isa, x)
     }
@@ -75,6 +83,10 @@ impl<T: erf::ErfTable + log::LogTable + trig::TrigTable> Math for T {
     #[inline(always)]
     fn log1p<I: Arith<T>>(isa: I, x: I::V) -> I::V {
         log::log1p(isa, x)
+    }
+    #[inline(always)]
+    fn log1p_below<I: Arith<T>>(isa: I, x: I::V) -> I::V {
+        log::log1p_below(isa, x)
     }
     #[inline(always)]
     fn log1p_unit<I: Arith<T>>(isa: I, x: I::V) -> I::V {

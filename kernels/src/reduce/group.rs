@@ -16,6 +16,7 @@ pub(crate) type PerRow<T> = [T; GROUP];
 
 /// The virtual lanes of a group's rows, as far as whole vectors could not fold them: `LANES` a row.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Group<T>([T; GROUP * VIRTUAL_LANES]);
 
 /// How two lanes become one.
@@ -46,7 +47,11 @@ impl<T: Real> Join<T> for Larger {
 
 /// Folds `n` vectors, a power of two, by the tree.
 #[inline(always)]
-fn halve<T: Real, I: Lanes<T>, J: Join<T>>(isa: I, x: &mut [I::V; VIRTUAL_LANES], n: usize) -> I::V {
+pub(crate) fn halve<T: Real, I: Lanes<T>, J: Join<T>>(
+    isa: I,
+    x: &mut [I::V; VIRTUAL_LANES],
+    n: usize,
+) -> I::V {
     let mut half = n / 2;
     while half > 0 {
         for i in 0..half {

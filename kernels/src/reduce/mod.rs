@@ -12,7 +12,7 @@ mod squares;
 mod view;
 
 pub use columns::ColumnSums;
-pub(crate) use group::{Add, GROUP, Group};
+pub(crate) use group::{Add, GROUP, Group, Larger, halve};
 pub(crate) use sixteen::count;
 pub use sixteen::{Sixteen, VIRTUAL_LANES};
 pub use slice::{Max, Sum};

@@ -105,7 +105,7 @@ unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
             unsafe {
                 let x = load(isa, x.wrapping_add(at), m);
                 let (is_top, here) = (isa.eq(x, top), first(isa, m));
-                let e = T::exp(isa, isa.sub(x, top));
+                let e = T::exp_below(isa, isa.sub(x, top));
                 if !out.is_null() {
                     store(isa, out.wrapping_add(at), isa.select(is_top, one, e), m);
                 }
