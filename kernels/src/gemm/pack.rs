@@ -118,7 +118,9 @@ impl<T: Real> RawKernel for PackPanels<T> {
             // the panels; each branch reads columns below `span.cols` and writes below `span.width`.
             unsafe {
                 if src.cs == 1 {
-                    copy_rows(isa, src.ptr, src.rs, k, span.cols, dst, span.width);
+                    for r in 0..k {
+                        copy_row(isa, src.at(r, 0).ptr, span.cols, dst.add(r * span.width), span.width);
+                    }
                 } else {
                     let edge = span.cols - span.cols % I::LANES;
                     if span.cols < span.width {
@@ -137,6 +139,10 @@ impl<T: Real> RawKernel for PackPanels<T> {
         }
     }
 }
+
+/// Steps of k that all tiles of a block take in turn: the lines that neighbours share are still in L1, even where so many
+/// rows of A fall into one of its sets.
+const STEPS: usize = 8;
 
 /// Packs α·A, m × k, into tiles of at most `tall` rows: tile after tile, each with its rows adjacent for
 /// every k. The tile whose first row is i starts at element i · k of `dst`.
@@ -161,16 +167,19 @@ impl<T: Real> RawKernel for PackRows<T> {
 
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        let Self { m, k, tall, alpha, dst, .. } = self;
-        for (i, h) in Heights::new(m, tall) {
-            let src = self.a.at(i, 0);
-            let dst = dst.wrapping_add(i * k);
-            // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
-            unsafe {
-                if src.rs == 1 {
-                    copy_rows(isa, src.ptr, src.cs, k, h, dst, h);
-                } else {
-                    transpose(isa, src, h, k, dst, h);
+        let Self { a, m, k, tall, alpha, dst } = self;
+        // SAFETY: whoever built the operation vouches that the block is readable and `dst` writable.
+        unsafe {
+            if a.rs == 1 {
+                for from in (0..k).step_by(STEPS) {
+                    let steps = (from, k.min(from + STEPS));
+                    for (i, h) in Heights::new(m, tall) {
+                        copy_tile(isa, (a.at(i, 0), m - i), (k, steps), (dst.wrapping_add(i * k), h));
+                    }
+                }
+            } else {
+                for (i, h) in Heights::new(m, tall) {
+                    transpose(isa, a.at(i, 0), h, k, dst.wrapping_add(i * k), h);
                 }
             }
         }
@@ -206,38 +215,55 @@ impl<T: Real> RawKernel for CopyRows<T> {
     }
 }
 
-/// Copies `rows` rows of `cols` adjacent elements, zero-filled to `width`.
+/// Copies `cols` adjacent elements, zero-filled to `width`.
 ///
 /// # Safety
-/// Row r is readable for `cols` elements at `src + r·rs`, and `dst` is writable for `rows · width`.
+/// `src` is readable for `cols` elements, and `dst` is writable for `width`.
 #[inline(always)]
-unsafe fn copy_rows<T: Real, I: Lanes<T>>(
-    isa: I,
-    src: *const T,
-    rs: isize,
-    rows: usize,
-    cols: usize,
-    dst: *mut T,
-    width: usize,
-) {
+unsafe fn copy_row<T: Real, I: Lanes<T>>(isa: I, src: *const T, cols: usize, dst: *mut T, width: usize) {
     let whole = cols - cols % I::LANES;
-    for r in 0..rows {
-        let (s, d) = (src.wrapping_offset(r as isize * rs), dst.wrapping_add(r * width));
-        // SAFETY: columns below `cols` are read; columns below `width` are written.
-        unsafe {
-            let mut j = 0;
-            while j < whole {
-                isa.store(d.add(j), isa.load(s.add(j)));
-                j += I::LANES;
-            }
-            if j < cols {
-                let v = isa.load_partial(s.add(j), cols - j);
-                isa.store_partial(d.add(j), v, (width - j).min(I::LANES));
-                j += I::LANES;
-            }
-            while j < width {
-                isa.store_partial(d.add(j), isa.zero(), (width - j).min(I::LANES));
-                j += I::LANES;
+    // SAFETY: columns below `cols` are read; columns below `width` are written.
+    unsafe {
+        let mut j = 0;
+        while j < whole {
+            isa.store(dst.add(j), isa.load(src.add(j)));
+            j += I::LANES;
+        }
+        if j < cols {
+            let v = isa.load_partial(src.add(j), cols - j);
+            isa.store_partial(dst.add(j), v, (width - j).min(I::LANES));
+            j += I::LANES;
+        }
+        while j < width {
+            isa.store_partial(dst.add(j), isa.zero(), (width - j).min(I::LANES));
+            j += I::LANES;
+        }
+    }
+}
+
+/// Copies steps `from` .. `to` of a tile of `h` rows, which are adjacent in A. Vectors are wider than the tile: what a store
+/// leaves beyond its step, those of the next steps overwrite.
+///
+/// # Safety
+/// `a` is readable for `cols` ≥ h adjacent rows over `k` steps; `dst` is writable for k · h, and steps ascend.
+#[inline(always)]
+unsafe fn copy_tile<T: Real, I: Lanes<T>>(
+    isa: I,
+    (a, cols): (Operand<T>, usize),
+    (k, (from, to)): (usize, (usize, usize)),
+    (dst, h): (*mut T, usize),
+) {
+    for p in from..to {
+        for j in (0..h).step_by(I::LANES) {
+            let (src, at, whole) = (a.at(j, p).ptr, p * h + j, j + I::LANES <= cols);
+            // SAFETY: rows below `cols` are read, and elements below k · h are written.
+            unsafe {
+                let v = if whole { isa.load(src) } else { isa.load_partial(src, h - j) };
+                if at + I::LANES <= k * h {
+                    isa.store(dst.add(at), v);
+                } else {
+                    isa.store_partial(dst.add(at), v, (h - j).min(I::LANES));
+                }
             }
         }
     }
@@ -256,11 +282,12 @@ pub(super) unsafe fn transpose<T: Real, I: Lanes<T>>(
     dst: *mut T,
     width: usize,
 ) {
-    // A line's worth of columns at a time, so that each line of the source is used up while it is in L1.
-    const LINE: usize = 2 * COLUMNS;
+    // So many columns at a time that the source's rows, few of them, are read as streams of whole lines, and those of the
+    // destination that two vectors share are still in L1 for the second.
+    const RUN: usize = 16 * COLUMNS;
     let mut c0 = 0;
     while c0 < cols {
-        let end = cols.min(c0 + LINE);
+        let end = cols.min(c0 + RUN);
         let mut r = 0;
         while r < rows {
             let h = (rows - r).min(I::LANES);
