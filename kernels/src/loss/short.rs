@@ -66,8 +66,8 @@ impl<T: Real> Turn<T> {
             }
             for c in (0..n).step_by(COLUMNS) {
                 let eight = isa.columns(at.add(c), SHORT as isize, I::LANES);
-                for j in 0..COLUMNS.min(n - c) {
-                    columns.0[c + j] = eight[j];
+                for (to, column) in columns.0[c..n].iter_mut().zip(eight) {
+                    *to = column;
                 }
             }
         }
