@@ -17,7 +17,8 @@ use nablas::{
 use numbers::numbers;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 /// The system's allocator, with a count.
@@ -258,6 +259,19 @@ fn every(from: From<'_>, isas: &[IsaToken]) -> Result<()> {
     losses_and_optimizers(from)
 }
 
+/// Waits until the other thread of the pool has taken a job: what rayon allocates for a thread, it does at its first.
+fn stolen() {
+    let (taken, deadline) = (AtomicBool::new(false), Instant::now() + Duration::from_secs(20));
+    rayon::join(
+        || {
+            while !taken.load(Ordering::Relaxed) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        },
+        || taken.store(true, Ordering::Relaxed),
+    );
+}
+
 #[test]
 fn calls_allocate_nothing() -> Result<()> {
     // The counter counts.
@@ -272,7 +286,7 @@ fn calls_allocate_nothing() -> Result<()> {
     let mut quiet = 0;
     while quiet < 5 {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         quiet = if ALLOCATIONS.load(Ordering::Relaxed) == before { quiet + 1 } else { 0 };
     }
     let isas: Vec<_> = IsaToken::available().collect();
@@ -295,9 +309,8 @@ fn calls_allocate_nothing() -> Result<()> {
         &mut plan.workspace()?,
     )?;
     every(From::Around, &widest)?;
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(2)
-        .build()
-        .expect("a pool")
-        .install(|| every(From::Around, &widest))
+    rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool").install(|| {
+        stolen();
+        every(From::Around, &widest)
+    })
 }
