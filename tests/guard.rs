@@ -270,7 +270,14 @@ fn plans_stay_inside() -> Result<()> {
         }
     }
     // Wider ones: samples lie in the lanes of those above.
-    shapes.extend([[32, 48, 64, 16], [17, 70, 65, 10], [33, 100, 48, 7], [8, 90, 77, 1]]);
+    shapes.extend([
+        [32, 48, 64, 16],
+        [17, 70, 65, 10],
+        [33, 100, 48, 7],
+        [8, 90, 77, 1],
+        [3, 90, 77, 5],
+        [6, 100, 64, 1],
+    ]);
     let acts = [
         Activation::Relu,
         Activation::Tanh,

@@ -556,7 +556,7 @@ pub unsafe extern "C" fn nablas_splan_value_and_grad(
 /// optimizer, which was made for as many.
 ///
 /// The loss as for `loss`: either `targets` [batch, n_L] or `classes` [batch] is given, the other NULL. With `max_norm` above
-/// 0, the gradient is made no longer than that, and `*norm` ← its norm before (`norm` may be NULL); if that is infinite or NaN,
+/// 0, the gradient is made no longer than that, and `*norm` ← its norm before (if `norm` is NULL, nothing tells of what follows); if that is infinite or NaN,
 /// neither parameters nor optimizer change. INFINITY only measures; with 0 nothing is measured or clipped, and `*norm` stays as it
 /// was. The numbers are those of `value_and_grad`, `clip_by_global_norm` and `step` one after another. On the plan's threads and
 /// instruction set. Outputs overlap nothing.

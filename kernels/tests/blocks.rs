@@ -25,7 +25,7 @@ fn numbers<T: Real>(n: usize, mut state: u64) -> Vec<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Packed,
-    /// Its rows where they lie, end to end, and not a byte behind the last.
+    /// Its rows where they lie, end to end. That nothing behind the last is read, pages show: `tests/guard.rs` of nablas.
     Ragged,
     /// Its columns where they lie.
     Columns,

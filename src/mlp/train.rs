@@ -124,8 +124,10 @@ impl<T: Scalar> Plan<T> {
         let touched = step.touched() + if clip.is_some() { 1.0 } else { 0.0 } + if packs { 2.0 } else { 0.0 };
         let engine = self.setup.engine();
         let micros = self.micros(batch, Goal::Both) + engine.micros::<T>(0.0, touched * len as f64);
-        let breadth = self.path.breadth(&self.setup, batch, Goal::Both).max(len.div_ceil(CHUNK));
+        let breadth = self.path.breadth(&self.setup, batch, Goal::Both);
+        // Members that come for the parameters are no reason to cut the pass.
         *call.seats.get_mut() = engine.seats(micros, phases, breadth);
+        let breadth = breadth.max(len.div_ceil(CHUNK));
         let (parts, mut sums) = (Parts::new(len), [0.0; Parts::MOST]);
         let repack = panels.map(|to| Repack::new(self, at, to.0));
         let train = Train {

@@ -2,7 +2,7 @@
 
 use super::{Op, Ops, State, run};
 use crate::{
-    Activation, Backend, BackendKind, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions,
+    Activation, Adam, Backend, BackendKind, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions,
     Reduction, Scalar, Targets, Team, TeamOptions,
     backend::MatrixMultiply,
     engine::Engine,
@@ -116,6 +116,12 @@ fn calls(plan: &Plan<f32>, failing: &Failing) -> Vec<Result<Vec<f32>>> {
     all.push(vjp.map(|()| grads.clone()));
     let value = plan.value_and_grad(&params, x, &loss, Targets::Values(dy), &mut grads, &mut ws);
     all.push(value.map(|value| vec![value]));
+    let (mut trained, mut adam) = (params.clone(), Adam::new(params.len(), 0.1).unwrap());
+    let (targets, clip) = (Targets::Values(dy), Some(1.0));
+    let step = plan.train_step(&mut trained[..], x, &loss, targets, &mut grads, clip, &mut adam, &mut ws);
+    // Where the step failed, nothing has moved.
+    assert_eq!((step.is_err(), adam.steps()), (trained == params, u64::from(step.is_ok())));
+    all.push(step.map(|_| trained));
     all
 }
 

@@ -94,7 +94,7 @@ const PATIENCE: core::time::Duration = core::time::Duration::from_secs(1);
 
 /// What a call does: phases one after another, each a number of items in any order.
 pub(crate) trait Schedule: Sync {
-    /// Items of a phase; `None` past the last phase. Cheap, and the same answer at any time of the call.
+    /// Items of a phase; `None` past the last phase. Cheap, and the same answer from the first item on.
     fn items(&self, phase: usize) -> Option<usize>;
 
     /// Runs one item. `seat` is below the seats asked for, and no two items run at once on one seat.

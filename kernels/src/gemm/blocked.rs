@@ -144,6 +144,7 @@ impl<T: Real, E: Epilogue<T>> RawKernel for Block<T, E> {
         // Few panels do not repay packing a transposed A: each of its scalars is read once a panel.
         let few = self.alpha == T::ONE && (to - from <= 2 || self.m <= 8);
         let tall = tile_rows(I::TILES, panels.max_width() / I::LANES, true);
+        debug_assert!(!matches!(self.b, Right::Columns(..)), "read across where nothing is compiled for it");
         let mut i = 0;
         while i < self.m && from < to {
             let (row, m) = (self.row + i, self.mc.min(self.m - i));

@@ -130,6 +130,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
             // SAFETY: as below.
             return unsafe { op.run(isa) };
         }
+        debug_assert!(!matches!(b, Right::Columns(..)), "read across where nothing is compiled for it");
         let panels = Panels::new::<T, I>(n);
         for p in 0..panels.count() {
             let mut span = panels.get(p);
