@@ -4,14 +4,14 @@ use super::{
     call::{Call, Goal},
     ends::slice,
     fold::{fold_items, fold_slots, slot},
-    fused_split::Split,
+    fused_slots::{least_rows, max_slots, slots},
+    fused_split::{Split, Together},
     fused_tile::{Arena, IN_PLACE, Net, Tile, few},
     layout::{Block, PackedWeights, Store, TileEnds},
     params::Places,
     pass,
     path::{Path, PathKind},
     setup::Setup,
-    slots::Slots,
 };
 use crate::{Scalar, gemm::operand, memory::Regions, shared::Shared};
 use alloc::{format, string::String, vec::Vec};
@@ -23,8 +23,6 @@ use nablas_kernels::{
 /// Networks of at most this many parameters run tile by tile. A constant, not a cache size: the path decides in
 /// which order the batch is summed, and that may depend on shapes alone.
 pub(crate) const FUSED_PARAMS: usize = 1 << 18;
-/// Partial gradients at most.
-const MAX_SLOTS: usize = 64;
 /// Rows of a tile at most: eight register tiles of every height.
 const MAX_TILE_ROWS: usize = 192;
 /// Rows that a member takes through the layers at least.
@@ -34,29 +32,6 @@ const SHARED_PARAMS: usize = 1 << 14;
 /// Elements that an item packs at least.
 const PACKED: usize = 32 << 10;
 
-/// Rows of a slot at least.
-fn least_rows(params: usize) -> usize {
-    // A slot's gradient is folded once and its rows are summed `rows` times: the more parameters leave L1 and
-    // L2, the more rows a slot must have for the fold to be lost in the noise.
-    match params {
-        0..=65_536 => 64,
-        _ => 192,
-    }
-}
-
-/// Slots that no batch of at most `batch` rows exceeds.
-fn max_slots(params: usize, batch: usize) -> usize {
-    match least_rows(params) {
-        least if batch < 2 * least => 1,
-        least => (batch / least).min(MAX_SLOTS),
-    }
-}
-
-/// The partial gradients of a batch. By shape alone.
-pub(super) fn slots(params: usize, batch: usize) -> Slots {
-    Slots::new(batch, max_slots(params, batch), 24, CHAIN)
-}
-
 /// What the fused path has planned.
 #[derive(Debug)]
 pub(crate) struct Fused {
@@ -65,15 +40,15 @@ pub(crate) struct Fused {
     shares: Vec<usize>,
     panels: usize,
     panels_len: usize,
-    pub(super) tile_rows: usize,
-    pub(super) tile: Store,
+    tile_rows: usize,
+    tile: Store,
     ends: TileEnds,
     /// A seat's tile, and from the start of it the sums of a run that is not its slot's first.
     arenas: (usize, usize),
     run_sums: Option<usize>,
-    pub(super) slots: (usize, usize),
-    pub(super) split: Split,
-    pub(super) kept: Store,
+    slots: (usize, usize),
+    split: Split,
+    kept: Store,
 }
 
 impl Fused {
@@ -120,7 +95,7 @@ impl Fused {
     }
 
     /// What every tile of a call reads.
-    pub(super) fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
+    fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
         let panels = call.panels.map_or(call.memory.add(self.panels), |p| p.0);
         let (mlp, engine) = (&call.setup.mlp, call.setup.engine());
         let few = call.panels.is_none() && call.batch() <= few(mlp.param_len());
@@ -135,6 +110,21 @@ impl Fused {
             block: Block { base, store: &self.tile, rows: self.tile_rows, row: 0 },
             ends: self.ends,
         }
+    }
+
+    /// The call as one whose members share the rows, if it is.
+    fn together<'a, T: Scalar>(&'a self, call: &'a Call<'a, T>) -> Option<Together<'a, T>> {
+        let (rows, members) = (call.batch(), call.seats());
+        let count = slots(call.setup.mlp.param_len(), rows).count;
+        (call.backward.is_some() && self.split.serves(rows, count, members)).then(|| Together {
+            call,
+            net: self.net(call),
+            split: &self.split,
+            tile: &self.tile,
+            kept: &self.kept,
+            tile_rows: self.tile_rows,
+            slots: self.slots,
+        })
     }
 
     /// Layer, direction (forward first) and share of a packing item.
@@ -272,10 +262,8 @@ impl<T: Scalar> Path<T> for Fused {
             (0, _) if call.panels.is_some() => Some(0),
             (0, back) => Some(self.shares.iter().sum::<usize>() * if back.is_some() { 2 } else { 1 }),
             (1, None) => Some(batch.div_ceil(self.forward_rows(call))),
-            (1, Some(_)) if self.splits(call) => Some(self.row_items(call)),
-            (1, Some(_)) => Some(slots.count),
-            (2, Some(_)) if self.splits(call) => Some(self.gradient_items(call)),
-            (2, Some(_)) => Some(0),
+            (1, Some(_)) => Some(self.together(call).map_or(slots.count, |t| t.row_items())),
+            (2, Some(_)) => Some(self.together(call).map_or(0, |t| t.gradient_items())),
             (3, Some(_)) => Some(fold_items(call, slots.count)),
             _ => None,
         }
@@ -318,36 +306,24 @@ impl<T: Scalar> Path<T> for Fused {
                 pass::forward(net.mlp.layers().len(), &mut tile);
             }
             // SAFETY: the caller's promise.
-            (1, Some(back)) if self.splits(call) => unsafe { self.rows(call, back, item) },
-            // SAFETY: the caller's promise.
-            (1, Some(_)) => unsafe { self.slot(call, seat, item) },
-            // SAFETY: the caller's promise.
-            (2, Some(back)) => unsafe { self.gradients(call, back, item) },
+            (1, Some(back)) => unsafe {
+                match self.together(call) {
+                    Some(together) => together.rows(back, item),
+                    None => self.slot(call, seat, item),
+                }
+            },
+            (2, Some(back)) => {
+                if let Some(together) = self.together(call) {
+                    // SAFETY: the caller's promise.
+                    unsafe { together.gradients(back, item) }
+                }
+            }
             (_, Some(back)) => {
                 let count = slots(net.mlp.param_len(), batch).count;
                 // SAFETY: the slots are done.
                 unsafe { fold_slots(call, back.grads, self.slots, count, item) }
             }
             _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_cover_the_batch() {
-        for params in [10, 20_000, 200_000] {
-            for batch in (1..3000).chain([65_536, 262_144, 1_000_003]) {
-                let Slots { count, rows, .. } = slots(params, batch);
-                assert!((1..=MAX_SLOTS).contains(&count) && count <= max_slots(params, batch));
-                assert!(
-                    count * rows >= batch && (count - 1) * rows < batch,
-                    "{params} {batch}: {count} × {rows}"
-                );
-            }
         }
     }
 }

@@ -9,8 +9,8 @@ use super::{
     call::{Backward, Call},
     ends::slice,
     fold::slot,
-    fused::{Fused, slots},
-    fused_tile::{Arena, Tile, rows as rows_of, weight_vjp},
+    fused_slots::slots,
+    fused_tile::{Arena, Net, Tile, rows as rows_of, weight_vjp},
     layout::{Block, Store, TileEnds},
     pass,
     spec::{LayerSpec, Mlp},
@@ -55,43 +55,52 @@ fn part<T>(layer: &LayerSpec<T>, members: usize) -> usize {
     if layer.inputs <= FEW_INPUTS { layer.outputs.max(1) } else { rows }
 }
 
-impl Fused {
-    /// Whether the call's rows are shared out.
-    pub(super) fn splits<T: Scalar>(&self, call: &Call<'_, T>) -> bool {
-        let (rows, members) = (call.batch(), call.seats());
-        let count = slots(call.setup.mlp.param_len(), rows).count;
-        call.backward.is_some() && self.split.serves(rows, count, members)
-    }
+/// A call of the fused path whose members share its rows.
+pub(super) struct Together<'a, T: Scalar> {
+    pub(super) call: &'a Call<'a, T>,
+    pub(super) net: Net<'a, T>,
+    pub(super) split: &'a Split,
+    /// The layouts of a batch's state, and of one that is kept.
+    pub(super) tile: &'a Store,
+    pub(super) kept: &'a Store,
+    /// Rows of an item at most.
+    pub(super) tile_rows: usize,
+    /// Where the slots after the first lie, and a stride apart.
+    pub(super) slots: (usize, usize),
+}
 
+impl<T: Scalar> Together<'_, T> {
     /// Rows of an item.
-    fn rows_each<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        call.batch().div_ceil(call.seats()).next_multiple_of(2).min(self.tile_rows)
+    fn rows_each(&self) -> usize {
+        self.call.batch().div_ceil(self.call.seats()).next_multiple_of(2).min(self.tile_rows)
     }
 
     /// Items that take rows through the layers.
-    pub(super) fn row_items<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        call.batch().div_ceil(self.rows_each(call))
+    pub(super) fn row_items(&self) -> usize {
+        self.call.batch().div_ceil(self.rows_each())
     }
 
     /// Items that make the gradients of the slots: of each layer some parts of dW, and db.
-    pub(super) fn gradient_items<T: Scalar>(&self, call: &Call<'_, T>) -> usize {
-        let layer = |l: &LayerSpec<T>| l.outputs.div_ceil(part(l, call.seats())) + 1;
-        let count = slots(call.setup.mlp.param_len(), call.batch()).count;
-        count * call.setup.mlp.layers().iter().map(layer).sum::<usize>()
+    pub(super) fn gradient_items(&self) -> usize {
+        let layer = |l: &LayerSpec<T>| l.outputs.div_ceil(part(l, self.call.seats())) + 1;
+        let count = slots(self.call.setup.mlp.param_len(), self.call.batch()).count;
+        count * self.call.setup.mlp.layers().iter().map(layer).sum::<usize>()
     }
 
     /// The state of the batch from a row on.
-    fn whole<'a, T: Scalar>(&'a self, call: &Call<'_, T>, row: usize) -> Arena<'a, T> {
-        let base = call.memory.add(self.split.at);
-        let block = Block { base, store: &self.tile, rows: self.split.rows, row };
+    fn whole(&self, row: usize) -> Arena<'_, T> {
+        let base = self.call.memory.add(self.split.at);
+        let block = Block { base, store: self.tile, rows: self.split.rows, row };
         Arena { base, block, ends: self.split.ends }
     }
 
     /// A_l and the saved state of the batch from a row on.
-    fn state<'a, T: Scalar>(&'a self, call: &Call<'_, T>, row: usize) -> Block<'a, T> {
-        match call.kept {
-            Some(kept) if !call.forward => Block { base: kept.0, store: &self.kept, rows: call.batch(), row },
-            _ => self.whole(call, row).block,
+    fn state(&self, row: usize) -> Block<'_, T> {
+        match self.call.kept {
+            Some(kept) if !self.call.forward => {
+                Block { base: kept.0, store: self.kept, rows: self.call.batch(), row }
+            }
+            _ => self.whole(row).block,
         }
     }
 
@@ -99,19 +108,19 @@ impl Fused {
     ///
     /// # Safety
     /// As for [`Path::run`](super::path::Path::run), of an item of this phase.
-    pub(super) unsafe fn rows<T: Scalar>(&self, call: &Call<'_, T>, back: &Backward<'_, T>, item: usize) {
-        let (net, rows) = (self.net(call), self.rows_each(call));
-        let (start, end) = (item * rows, call.batch().min((item + 1) * rows));
-        let (arena, x) = (self.whole(call, start), slice(call.x, start, end));
+    pub(super) unsafe fn rows(&self, back: &Backward<'_, T>, item: usize) {
+        let (net, rows) = (self.net, self.rows_each());
+        let (start, end) = (item * rows, self.call.batch().min((item + 1) * rows));
+        let (arena, x) = (self.whole(start), slice(self.call.x, start, end));
         let mut tile = Tile {
             net,
-            acts: self.state(call, start),
+            acts: self.state(start),
             arena,
-            shared: call.forward,
+            shared: self.call.forward,
             x,
             input: operand(x),
             save: true,
-            y: call.y.map(|y| y.row(start)),
+            y: self.call.y.map(|y| y.row(start)),
             grads: None,
             fresh: false,
             dx: back.dx.map(|d| d.row(start)),
@@ -119,11 +128,11 @@ impl Fused {
         };
         // SAFETY: the item's own rows of the batch's state, of Y, dX and losses; kept state is only read.
         unsafe {
-            if call.forward {
+            if self.call.forward {
                 tile.contiguous();
                 pass::forward(net.mlp.layers().len(), &mut tile);
             }
-            tile.seed(call, &back.cotangent, start, end);
+            tile.seed(self.call, &back.cotangent, start, end);
             pass::backward(net.mlp.layers().len(), back.dx.is_some(), &mut tile);
             tile.leave_input();
         }
@@ -133,26 +142,21 @@ impl Fused {
     ///
     /// # Safety
     /// As for [`Path::run`](super::path::Path::run), of an item of the phase after the rows.
-    pub(super) unsafe fn gradients<T: Scalar>(
-        &self,
-        call: &Call<'_, T>,
-        back: &Backward<'_, T>,
-        mut item: usize,
-    ) {
-        let (mlp, batch, engine) = (&call.setup.mlp, call.batch(), call.setup.engine());
+    pub(super) unsafe fn gradients(&self, back: &Backward<'_, T>, mut item: usize) {
+        let (mlp, batch, engine) = (&self.call.setup.mlp, self.call.batch(), self.call.setup.engine());
         let (slots, layers) = (slots(mlp.param_len(), batch), mlp.layers());
-        let each = self.gradient_items(call) / slots.count;
+        let each = self.gradient_items() / slots.count;
         let (s, last) = (item / each, layers.len() - 1);
         item %= each;
-        let (mut l, mut rows) = (last, part(&layers[last], call.seats()));
+        let (mut l, mut rows) = (last, part(&layers[last], self.call.seats()));
         while item > layers[l].outputs.div_ceil(rows) {
             item -= layers[l].outputs.div_ceil(rows) + 1;
             l -= 1;
-            rows = part(&layers[l], call.seats());
+            rows = part(&layers[l], self.call.seats());
         }
         let (n, outputs, first) = (layers[l].inputs, layers[l].outputs, item * rows);
         let (start, end) = (s * slots.rows, batch.min((s + 1) * slots.rows));
-        let (arena, grads) = (self.whole(call, start), slot(call, back.grads, self.slots, s));
+        let (arena, grads) = (self.whole(start), slot(self.call, back.grads, self.slots, s));
         let (delta, ld) = if l == last { arena.dy() } else { arena.block.g(l) };
         let delta = delta.cast_const();
         // SAFETY: the phase before has left A and δ of all rows; parts of a gradient are disjoint.
@@ -162,8 +166,8 @@ impl Fused {
                 return (0..sums.items()).for_each(|i| sums.run(engine, i));
             }
             let a = match l {
-                0 => arena.input(slice(call.x, start, end)),
-                _ => rows_of(self.state(call, start).a(l - 1)),
+                0 => arena.input(slice(self.call.x, start, end)),
+                _ => rows_of(self.state(start).a(l - 1)),
             };
             let delta = Operand { ptr: delta.wrapping_add(first), rs: ld as isize, cs: 1 };
             let sizes = (end - start, rows.min(outputs - first), n);

@@ -2,12 +2,12 @@
 
 use super::{
     fused::{FUSED_PARAMS, Fused},
+    groups::groups,
     layered::Layered,
     narrow::{self, Narrow},
     path::{Path, PathKind},
     setup::Setup,
     spec::{LayerSpec, Mlp},
-    train,
     workspace::{Memory, Workspace},
 };
 use crate::{
@@ -156,7 +156,7 @@ impl<T: Scalar> Plan<T> {
         let workspace = mark(mlp, &[max_batch as u64, threads as u64, backend]);
         let lanes = token.name().bytes().fold(0, |h: u64, b| h.wrapping_mul(257).wrapping_add(b.into()));
         let panels_mark = mark(mlp, &[lanes, backend]);
-        let groups = train::groups(mlp);
+        let groups = groups(mlp);
         Ok(Self { setup, path, losses, len, mark: workspace, panels_mark, groups })
     }
 

@@ -4,6 +4,7 @@
 use super::{
     call::{Backward, Call, Goal},
     ends::Cotangent,
+    groups::end_of,
     packed::PackedParams,
     packing::Repack,
     params::Places,
@@ -21,10 +22,6 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::ops::Range;
-
-/// Layers are stepped and packed together until they have so many parameters: with gradient and moments they then fill about
-/// half a megabyte, and are read again while they are in cache.
-const HOT: usize = 32 << 10;
 
 /// The parameters of a network, as a training step changes them.
 #[derive(Debug)]
@@ -155,24 +152,6 @@ impl<T: Scalar> Plan<T> {
         let loss = unsafe { self.value(loss, memory, batch) };
         Ok(Trained { loss, norm, stepped })
     }
-}
-
-/// Layers that are stepped in one phase and packed in the next: by their parameters alone.
-pub(super) fn groups<T: Scalar>(mlp: &super::Mlp<T>) -> Vec<Range<usize>> {
-    let (mut groups, mut start, layers) = (Vec::new(), 0, mlp.layers().len());
-    for end in 1..=layers {
-        let params = end_of(mlp, end) - mlp.layer_offset(start);
-        if params >= HOT || end == layers {
-            groups.push(start..end);
-            start = end;
-        }
-    }
-    groups
-}
-
-/// Where the parameters of the layers before `end` end.
-fn end_of<T: Scalar>(mlp: &super::Mlp<T>, end: usize) -> usize {
-    if end < mlp.layers().len() { mlp.layer_offset(end) } else { mlp.param_len() }
 }
 
 /// The phases of the pass; then the norm, if it is wanted; then one for each group of layers, in which it is stepped and the one
