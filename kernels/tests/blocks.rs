@@ -87,7 +87,7 @@ fn check<T: Kernels + core::fmt::Debug>() {
     for (m, n) in
         [(1, 40), (2, 7), (3, 33), (5, 61), (61, 136), (75, 50), (100, 33), (97, 16), (27, 61), (60, 8)]
     {
-        for k in [7, 61, 1024, 1100, 2100] {
+        for k in [61, 1024, 2100] {
             for (adjacent, alpha) in [(false, 1.0), (true, 1.0), (true, 0.7), (false, 0.7)] {
                 let run = |isa, kc, way| product::<T>(isa, (m, n, k), kc, way, (adjacent, alpha));
                 let want = run(IsaToken::pin("scalar").expect("everywhere"), CHAIN, Way::Packed);
