@@ -6,7 +6,10 @@ use crate::{Scalar, memory::Regions, product::State};
 use alloc::vec::Vec;
 use nablas_kernels::{
     act::Saved,
-    gemm::shape::{PAD, padded},
+    gemm::{
+        shape::{PAD, padded},
+        turned::FEW_OUTPUTS,
+    },
 };
 
 /// Where one layer's activations and saved state lie.
@@ -151,7 +154,11 @@ impl PackedWeights {
     /// Of every layer. `in_place`: the width up to which an input VJP reads W where it lies, if its rows are whole vectors.
     pub(crate) fn new<T: Scalar>(mlp: &Mlp<T>, in_place: usize, at: &mut Regions) -> Vec<Self> {
         let of = |l: &LayerSpec<T>| Self {
-            forward: at.take::<T>(l.inputs.saturating_mul(padded(l.outputs))),
+            // Few outputs read W where it lies.
+            forward: at.take::<T>(match l.outputs {
+                n if n <= FEW_OUTPUTS => 0,
+                n => l.inputs.saturating_mul(padded(n)),
+            }),
             backward: at.take::<T>(match l.inputs {
                 n if n <= in_place && n.is_multiple_of(PAD) => 0,
                 n => l.outputs.saturating_mul(padded(n)),

@@ -48,7 +48,8 @@ impl<'a, T: Scalar> Formula<'a, T> {
         self.sum(|k, n, _| match self.path {
             PathKind::Fused => {
                 let in_place = k <= 128 && k.is_multiple_of(16);
-                k * padded(n) + padded(n) + if in_place { 0 } else { n * padded(k) }
+                let forward = if n <= 6 { 0 } else { k * padded(n) };
+                forward + padded(n) + if in_place { 0 } else { n * padded(k) }
             }
             PathKind::Narrow => self.lines(k * n),
             _ if self.foreign => 0,

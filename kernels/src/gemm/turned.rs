@@ -6,7 +6,7 @@
 
 use super::{
     across::Across,
-    epilogue::{At, Epilogue, Plain, Start},
+    epilogue::{At, Bias, Epilogue, Plain, Start},
     pack::Operand,
     panel::{Panel, Rows},
     shape::{PanelSpan, Panels},
@@ -47,7 +47,8 @@ impl<T: Real> RawKernel for ForwardTurned<T> {
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, k, n, x, w, bias, z } = self;
         debug_assert!(x.cs == 1 && x.rs >= 0);
-        let (a, b, cols, epilogue) = ((w, k as isize), (x.ptr, x.rs as usize), (0, m), Turned { z, bias });
+        let (a, b, cols, epilogue) =
+            ((w, k as isize), (x.ptr, x.rs as usize), (0, m), Turned { z, bias: Bias::Rows(bias) });
         let op = Across { m: n, row0: 0, k, a, b, cols, whole: false, first: true, last: true, epilogue };
         // SAFETY: whoever built the operation vouches for its operands.
         unsafe { op.run(isa) }
@@ -58,7 +59,7 @@ impl<T: Real> RawKernel for ForwardTurned<T> {
 #[derive(Debug, Clone, Copy)]
 struct Turned<T> {
     z: (*mut T, usize),
-    bias: *const T,
+    bias: Bias<T>,
 }
 
 impl<T: Real> Epilogue<T> for Turned<T> {
@@ -76,12 +77,8 @@ impl<T: Real> Epilogue<T> for Turned<T> {
         isa: I,
         at: At,
     ) -> Acc<T, I, MR, NV> {
-        let mut acc = [[isa.zero(); NV]; MR];
-        for i in 0..MR {
-            // SAFETY: the bias has an element for every row of the tile.
-            acc[i] = [isa.splat(unsafe { *self.bias.add(at.row + i) }); NV];
-        }
-        acc
+        // SAFETY: the bias has an element for every row of the tile.
+        unsafe { self.bias.start(isa, at) }
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
     act::{Activation, Function, Saved, WithFunction, forward_vectors},
     gemm::tile::Acc,
-    isa::{LaneKernel, Lanes, outline},
+    isa::{LaneKernel, Lanes, Real, outline},
     math::Math,
 };
 use core::{mem::MaybeUninit, ptr};
@@ -191,6 +191,36 @@ pub enum Bias<T> {
     Rows(*const T),
 }
 
+impl<T: Real> Bias<T> {
+    /// The accumulators of a tile that starts from it.
+    ///
+    /// # Safety
+    /// As for [`Epilogue::start`].
+    #[inline(always)]
+    pub(crate) unsafe fn start<I: Lanes<T>, const MR: usize, const NV: usize>(
+        self,
+        isa: I,
+        at: At,
+    ) -> Acc<T, I, MR, NV> {
+        match self {
+            Bias::Columns(bias) if bias.is_null() => [[isa.zero(); NV]; MR],
+            Bias::Columns(bias) => {
+                // SAFETY: the bias has an element for every column of the tile.
+                let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, bias, 0, at) };
+                [row; MR]
+            }
+            Bias::Rows(bias) => {
+                let mut acc = [[isa.zero(); NV]; MR];
+                for i in 0..MR {
+                    // SAFETY: the bias has an element for every row of the tile.
+                    acc[i] = [isa.splat(unsafe { *bias.add(at.row + i) }); NV];
+                }
+                acc
+            }
+        }
+    }
+}
+
 /// The forward epilogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward<T, S> {
@@ -221,22 +251,8 @@ impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
         isa: I,
         at: At,
     ) -> Acc<T, I, MR, NV> {
-        match self.bias {
-            Bias::Columns(bias) if bias.is_null() => [[isa.zero(); NV]; MR],
-            Bias::Columns(bias) => {
-                // SAFETY: the bias has an element for every column of the tile.
-                let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, bias, 0, at) };
-                [row; MR]
-            }
-            Bias::Rows(bias) => {
-                let mut acc = [[isa.zero(); NV]; MR];
-                for i in 0..MR {
-                    // SAFETY: the bias has an element for every row of the tile.
-                    acc[i] = [isa.splat(unsafe { *bias.add(at.row + i) }); NV];
-                }
-                acc
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.bias.start(isa, at) }
     }
 
     #[inline(always)]
