@@ -97,22 +97,27 @@ impl Matrix {
 #[test]
 fn every_form_of_every_operand_has_the_same_bits() -> Result<()> {
     let batch = 29;
-    for (widths, backend) in [
-        ([5, 9, 3], BackendKind::Native),
-        ([16, 20, 32], BackendKind::Native),
+    for (widths, last, threads, backend) in [
+        ([5, 9, 3], Activation::Exp, 2, BackendKind::Native),
+        ([16, 20, 32], Activation::Exp, 2, BackendKind::Native),
+        // Where the last activation is the identity and rows are whole vectors, dY is read where it lies.
+        ([16, 20, 32], Activation::Identity, 1, BackendKind::Native),
+        ([16, 20, 32], Activation::Identity, 2, BackendKind::Native),
+        ([5, 8_000, 32], Activation::Identity, 2, BackendKind::Native),
         // A few inputs and outputs beside a wide layer: their products are turned.
-        ([5, 600, 3], BackendKind::Native),
-        ([5, 40_000, 3], BackendKind::Native),
-        ([5, 9, 3], BackendKind::MatrixMultiply),
+        ([5, 600, 3], Activation::Exp, 2, BackendKind::Native),
+        ([5, 40_000, 3], Activation::Exp, 2, BackendKind::Native),
+        ([5, 9, 3], Activation::Exp, 2, BackendKind::MatrixMultiply),
+        ([5, 9, 32], Activation::Identity, 2, BackendKind::MatrixMultiply),
     ] {
         let [n, hidden, m] = widths;
-        let mlp = Mlp::builder(n).layer(hidden, Activation::Tanh).layer(m, Activation::Exp).build()?;
+        let mlp = Mlp::builder(n).layer(hidden, Activation::Tanh).layer(m, last).build()?;
         let params: Vec<f32> = numbers::<f32>(mlp.param_len(), 1).into_iter().map(|p| 0.05 * p).collect();
         let (x, dy) = (numbers::<f32>(batch * n, 2), numbers::<f32>(batch * m, 3));
         let isas = IsaToken::available().filter(|isa| hidden < 1000 || isa.name() != "scalar");
         for isa in isas {
             for apart in [false, true] {
-                let options = PlanOptions::new(batch).exactly(2).isa(isa).backend(backend);
+                let options = PlanOptions::new(batch).exactly(threads).isa(isa).backend(backend);
                 let plan = Plan::new(&mlp, &options)?;
                 let mut ws = plan.workspace()?;
                 let mut first: Option<[Vec<f32>; 3]> = None;

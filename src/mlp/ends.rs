@@ -1,11 +1,12 @@
 //! What a pass meets at its ends: X and ∂L/∂A_L coming in, Y and dX going out, a range of rows at a time.
 
+use super::spec::LayerSpec;
 use crate::{
-    MatMut, MatRef, Scalar,
+    Activation, MatMut, MatRef, Scalar,
     loss::{Loss, Targets},
     shared::Shared,
 };
-use nablas_kernels::gemm::pack::Operand;
+use nablas_kernels::gemm::{pack::Operand, shape::PAD};
 
 /// Where ∂L/∂A_L comes from.
 #[derive(Clone, Copy)]
@@ -13,6 +14,21 @@ pub(crate) enum Cotangent<'a, T> {
     Given(MatRef<'a, T>),
     /// The loss, its targets, and what the deltas are multiplied by.
     Loss(&'a Loss<T>, Targets<'a, T>, T),
+}
+
+impl<T: Scalar> Cotangent<'_, T> {
+    /// δ_L from row `start` on where ∂L/∂A_L lies, and its leading dimension: if the last activation leaves it as it is and kernels
+    /// can read its rows there, by whole vectors. To be read only.
+    pub(crate) fn in_place(&self, last: &LayerSpec<T>, start: usize) -> Option<(*mut T, usize)> {
+        match self {
+            Self::Given(dy) if last.activation == Activation::Identity => {
+                let (rs, cols) = (dy.row_stride(), dy.ncols());
+                let fit = dy.col_stride() == 1 && rs >= cols as isize && cols.is_multiple_of(PAD);
+                fit.then(|| (dy.as_ptr().cast_mut().wrapping_add(start * rs as usize), rs as usize))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A row of an output matrix: where it starts, and the strides of the rows from it on.

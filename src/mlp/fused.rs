@@ -1,9 +1,9 @@
 //! The fused path: a tile of the minibatch goes forward and backward through all layers while it is in cache.
 
 use super::{
-    call::{Call, Goal},
+    call::{Backward, Call, Goal},
     ends::slice,
-    fold::{fold_items, fold_slots, slot},
+    fold::{Groups, Sums, add},
     fused_slots::{least_rows, max_slots, slots},
     fused_split::{Split, Together},
     fused_tile::{Arena, IN_PLACE, Net, Tile, few},
@@ -17,7 +17,7 @@ use crate::{Scalar, gemm::operand, memory::Regions, shared::Shared};
 use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{
     cache,
-    gemm::{dense::FoldSlots, pack::Share, tile::CHAIN},
+    gemm::{pack::Share, tile::CHAIN},
 };
 
 /// Networks of at most this many parameters run tile by tile. A constant, not a cache size: the path decides in
@@ -46,7 +46,7 @@ pub(crate) struct Fused {
     /// A seat's tile, and from the start of it the sums of a run that is not its slot's first.
     arenas: (usize, usize),
     run_sums: Option<usize>,
-    slots: (usize, usize),
+    sums: Sums,
     split: Split,
     kept: Store,
 }
@@ -75,7 +75,9 @@ impl Fused {
         let run_sums = long.then_some(ends.len);
         let arenas =
             at.take_many::<T>(setup.engine().threads, ends.len.saturating_add(if long { params } else { 0 }));
-        let slots = at.take_many::<T>(max_slots(params, batch) - 1, params);
+        let room = Groups::room(max_slots(params, batch), setup.engine().threads);
+        let (at_sums, stride) = at.take_many::<T>(room, params);
+        let sums = Sums { at: at_sums, stride };
         let split = Split::new(mlp, &tile, (batch, least_rows(params), setup.engine().threads), at);
         let kept = Store::new(mlp, false);
         Self {
@@ -88,7 +90,7 @@ impl Fused {
             ends,
             arenas,
             run_sums,
-            slots,
+            sums,
             split,
             kept,
         }
@@ -123,8 +125,13 @@ impl Fused {
             tile: &self.tile,
             kept: &self.kept,
             tile_rows: self.tile_rows,
-            slots: self.slots,
+            sums: self.sums,
         })
+    }
+
+    /// The slots of a call in groups.
+    fn groups<T: Scalar>(&self, call: &Call<'_, T>) -> Groups {
+        Groups::new(slots(call.setup.mlp.param_len(), call.batch()).count, call.seats())
     }
 
     /// Layer, direction (forward first) and share of a packing item.
@@ -144,16 +151,21 @@ impl Fused {
         each.next_multiple_of(if each < 48 { 2 } else { 24 }).clamp(1, self.tile_rows)
     }
 
-    /// A slot of the batch: all of its tiles.
+    /// A slot of the batch, all of its tiles, into `own`.
     ///
     /// # Safety
     /// As for [`Path::run`].
-    unsafe fn slot<T: Scalar>(&self, call: &Call<'_, T>, seat: usize, s: usize) {
-        let Some(back) = &call.backward else { return };
+    unsafe fn slot<'a, T: Scalar>(
+        &self,
+        call: &'a Call<'a, T>,
+        back: &Backward<'_, T>,
+        seat: usize,
+        s: usize,
+        own: Places<'a, T>,
+    ) {
         let (net, arena) = (self.net(call), self.arena(call, seat));
         let (mlp, batch) = (&call.setup.mlp, call.batch());
-        let own = slot(call, back.grads, self.slots, s);
-        let sums = self.run_sums.map(|at| arena.base.wrapping_add(at));
+        let run = self.run_sums.map(|at| arena.base.wrapping_add(at));
         for t in slots(mlp.param_len(), batch).tiles(s, batch, self.tile_rows) {
             let x = slice(call.x, t.start, t.end);
             let acts = match call.kept {
@@ -162,7 +174,7 @@ impl Fused {
                 }
                 _ => arena.block,
             };
-            let later = sums.filter(|_| !t.first);
+            let later = run.filter(|_| !t.first);
             let grads = later.map_or(own, |at| Places::flat(mlp, at));
             let mut tile = Tile {
                 net,
@@ -188,10 +200,7 @@ impl Fused {
                 tile.seed(call, &back.cotangent, t.start, t.end);
                 pass::backward(mlp.layers().len(), back.dx.is_some(), &mut tile);
                 if let Some(rest) = later.filter(|_| t.ends) {
-                    for (from, first, len) in own.pieces(0, mlp.param_len()) {
-                        let rest = rest.wrapping_add(from);
-                        net.engine.run_raw(FoldSlots { first, rest, stride: 0, count: 2, len });
-                    }
+                    add(call, own, rest);
                 }
             }
         }
@@ -257,14 +266,13 @@ impl<T: Scalar> Path<T> for Fused {
 
     fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
         let batch = call.batch();
-        let slots = slots(call.setup.mlp.param_len(), batch);
         match (phase, &call.backward) {
             (0, _) if call.panels.is_some() => Some(0),
             (0, back) => Some(self.shares.iter().sum::<usize>() * if back.is_some() { 2 } else { 1 }),
             (1, None) => Some(batch.div_ceil(self.forward_rows(call))),
-            (1, Some(_)) => Some(self.together(call).map_or(slots.count, |t| t.row_items())),
+            (1, Some(_)) => Some(self.together(call).map_or(self.groups(call).count(), |t| t.row_items())),
             (2, Some(_)) => Some(self.together(call).map_or(0, |t| t.gradient_items())),
-            (3, Some(_)) => Some(fold_items(call, slots.count)),
+            (3, Some(_)) => Some(Sums::items(call, self.groups(call))),
             _ => None,
         }
     }
@@ -309,7 +317,9 @@ impl<T: Scalar> Path<T> for Fused {
             (1, Some(back)) => unsafe {
                 match self.together(call) {
                     Some(together) => together.rows(back, item),
-                    None => self.slot(call, seat, item),
+                    None => self.sums.make(call, back.grads, self.groups(call), (seat, item), |s, own| {
+                        self.slot(call, back, seat, s, own);
+                    }),
                 }
             },
             (2, Some(back)) => {
@@ -318,11 +328,8 @@ impl<T: Scalar> Path<T> for Fused {
                     unsafe { together.gradients(back, item) }
                 }
             }
-            (_, Some(back)) => {
-                let count = slots(net.mlp.param_len(), batch).count;
-                // SAFETY: the slots are done.
-                unsafe { fold_slots(call, back.grads, self.slots, count, item) }
-            }
+            // SAFETY: the groups are done.
+            (_, Some(back)) => unsafe { self.sums.fold(call, back.grads, self.groups(call), item) },
             _ => {}
         }
     }

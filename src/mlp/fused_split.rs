@@ -8,7 +8,7 @@
 use super::{
     call::{Backward, Call},
     ends::slice,
-    fold::slot,
+    fold::Sums as Partials,
     fused_slots::slots,
     fused_tile::{Arena, Net, Tile, rows as rows_of, weight_vjp},
     layout::{Block, Store, TileEnds},
@@ -65,8 +65,8 @@ pub(super) struct Together<'a, T: Scalar> {
     pub(super) kept: &'a Store,
     /// Rows of an item at most.
     pub(super) tile_rows: usize,
-    /// Where the slots after the first lie, and a stride apart.
-    pub(super) slots: (usize, usize),
+    /// Where the gradients of the slots lie: each is a group, since there are fewer of them than members.
+    pub(super) sums: Partials,
 }
 
 impl<T: Scalar> Together<'_, T> {
@@ -156,8 +156,11 @@ impl<T: Scalar> Together<'_, T> {
         }
         let (n, outputs, first) = (layers[l].inputs, layers[l].outputs, item * rows);
         let (start, end) = (s * slots.rows, batch.min((s + 1) * slots.rows));
-        let (arena, grads) = (self.whole(start), slot(self.call, back.grads, self.slots, s));
-        let (delta, ld) = if l == last { arena.dy() } else { arena.block.g(l) };
+        let (arena, grads) = (self.whole(start), self.sums.group(self.call, back.grads, s));
+        let (delta, ld) = match l {
+            _ if l < last => arena.block.g(l),
+            _ => back.cotangent.in_place(&layers[last], start).unwrap_or(arena.dy()),
+        };
         let delta = delta.cast_const();
         // SAFETY: the phase before has left A and δ of all rows; parts of a gradient are disjoint.
         unsafe {

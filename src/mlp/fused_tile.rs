@@ -18,6 +18,7 @@ use nablas_kernels::{
         shape::PAD,
         turned::{FEW_INPUTS, FEW_OUTPUTS, ForwardTurned, WeightVjpTurned},
     },
+    reduce::{ColumnSums, View},
 };
 
 /// An input VJP reads W where it lies up to this width: above, panels of it would fall into few sets of L1.
@@ -159,14 +160,20 @@ impl<T: Scalar> Tile<'_, T> {
     /// # Safety
     /// The tile is valid over the rows, and for a loss its A_L has been computed; the row losses are this call's alone.
     pub(super) unsafe fn seed(
-        &self,
+        &mut self,
         call: &Call<'_, T>,
         cotangent: &Cotangent<'_, T>,
         start: usize,
         end: usize,
     ) {
         let (rows, n) = (end - start, self.net.mlp.outputs());
+        let last = self.net.mlp.layers().len() - 1;
         let (to, ld) = self.arena.dy();
+        self.delta = (to, ld);
+        if let Some(there) = cotangent.in_place(&self.net.mlp.layers()[last], start) {
+            self.delta = there;
+            return;
+        }
         // SAFETY: the caller's promise.
         unsafe {
             match cotangent {
@@ -174,7 +181,7 @@ impl<T: Scalar> Tile<'_, T> {
                     copy_rows((rows, n), operand(slice(*dy, start, end)), (to, ld as isize, 1));
                 }
                 Cotangent::Loss(..) => {
-                    let (a, lda) = self.acts.a(self.net.mlp.layers().len() - 1);
+                    let (a, lda) = self.acts.a(last);
                     let y = MatRef::from_raw_parts(a.cast_const(), rows, n, lda as isize, 1);
                     let delta = MatMut::from_raw_parts(to, rows, n, ld as isize, 1);
                     call.row_losses(cotangent, start, y, delta);
@@ -272,14 +279,19 @@ impl<T: Scalar> Layers for Tile<'_, T> {
 
     fn output_delta(&mut self) {
         let (mlp, last) = (self.net.mlp, self.net.mlp.layers().len() - 1);
-        let (ptr, ld) = self.arena.dy();
-        self.delta = (ptr, ld);
-        let d = Rows { ptr, ld, rows: self.x.nrows(), cols: mlp.outputs() };
-        let act = mlp.layers()[last].activation;
-        // SAFETY: the tile's maker vouched.
+        let ((ptr, ld), rows, cols) = (self.delta, self.x.nrows(), mlp.outputs());
+        let (act, db) = (mlp.layers()[last].activation, self.db(last));
+        // SAFETY: the tile's maker vouched. Where the cotangent is read in place, the activation is the identity.
         unsafe {
-            let kept = self.acts.state(mlp, last).kept(act);
-            self.net.engine.run(BackwardRows::new(act, d, kept, self.db(last)));
+            if act != Activation::Identity {
+                let kept = self.acts.state(mlp, last).kept(act);
+                let d = Rows { ptr, ld, rows, cols };
+                self.net.engine.run(BackwardRows::new(act, d, kept, db));
+            } else if !db.is_null() {
+                let x = View::from_raw_parts(ptr, ld, rows, cols);
+                let out = core::slice::from_raw_parts_mut(db, cols);
+                self.net.engine.run(ColumnSums { x, out });
+            }
         }
     }
 

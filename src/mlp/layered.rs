@@ -89,7 +89,8 @@ impl Layered {
     fn delta<T: Scalar>(&self, call: &Call<'_, T>, l: usize) -> (*mut T, usize) {
         let (layers, ld) = (call.setup.mlp.layers(), padded(call.setup.mlp.layers()[l].outputs));
         if l + 1 == layers.len() {
-            return (call.memory.add(self.dy), ld);
+            let there = call.backward.as_ref().and_then(|b| b.cotangent.in_place(&layers[l], 0));
+            return there.unwrap_or((call.memory.add(self.dy), ld));
         }
         (call.memory.add(self.delta[l % 2]), ld)
     }
@@ -206,7 +207,11 @@ impl Layered {
                     (true, _) => cut.items(),
                 }
             }
-            Job::OutputDelta => rows,
+            Job::OutputDelta => {
+                let last = &call.setup.mlp.layers()[call.setup.mlp.layers().len() - 1];
+                let there = call.backward.as_ref().and_then(|b| b.cotangent.in_place(last, 0));
+                if there.is_some() { 0 } else { rows }
+            }
             Job::Sums(l) => self.sums(call, l).map_or(0, |s| s.items()),
             Job::CopyY => {
                 let last = call.setup.mlp.layers().len() - 1;
@@ -294,7 +299,9 @@ impl Layered {
             }
             let act = mlp.layers()[last].activation;
             let (d, kept) = (Rows { ptr, ld, rows, cols: n }, acts.state(mlp, last).kept(act));
-            call.setup.engine().run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
+            if act != Activation::Identity {
+                call.setup.engine().run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
+            }
         }
     }
 }

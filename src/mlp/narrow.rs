@@ -1,9 +1,9 @@
 //! The narrow path: the fused one with samples in the lanes, for networks whose widths would not fill them.
 
 use super::{
-    call::{Call, Goal},
+    call::{Backward, Call, Goal},
     ends::{Cotangent, RowsAt, copy_rows, slice},
-    fold::{fold_items, fold_slots, slot},
+    fold::{Groups, Sums, add},
     narrow_store::{NarrowStore, Tile},
     params::Places,
     pass::{self, Layers},
@@ -25,7 +25,7 @@ use nablas_kernels::{
     act::{BackwardRows, Rows, Saved},
     cache,
     gemm::{
-        dense::{Derivative, FoldSlots, TileDerivative},
+        dense::{Derivative, TileDerivative},
         epilogue::Save,
         narrow::{Features, FoldLanes, LANES, NarrowForward, NarrowInputVjp, NarrowWeightVjp, clear_tail},
         pack::{CopyRows, Operand},
@@ -48,6 +48,11 @@ const RUN: usize = CHAIN * LANES;
 /// Whether samples in the lanes pay: the network is small, and features in the lanes would make more than 15 %
 /// multiply-adds on padding. A property of the network alone.
 pub(crate) fn pays<T: Scalar>(mlp: &Mlp<T>) -> bool {
+    mlp.param_len() <= NARROW_PARAMS && padding(mlp) > 1.15
+}
+
+/// Multiply-adds with features in the lanes, over those that there are.
+fn padding<T: Scalar>(mlp: &Mlp<T>) -> f64 {
     let count = |width: &dyn Fn(usize) -> usize| -> usize {
         let layer = |(l, s): (usize, &LayerSpec<T>)| {
             let backward = if l == 0 { 1 } else { 2 };
@@ -55,7 +60,7 @@ pub(crate) fn pays<T: Scalar>(mlp: &Mlp<T>) -> bool {
         };
         mlp.layers().iter().enumerate().map(layer).sum()
     };
-    mlp.param_len() <= NARROW_PARAMS && count(&padded) as f64 > 1.15 * count(&|n| n) as f64
+    count(&padded) as f64 / count(&|n| n).max(1) as f64
 }
 
 /// The partial gradients of a batch: near a power of two, so that two, four and eight members have about equal shares.
@@ -83,7 +88,7 @@ pub(crate) struct Narrow {
     arenas: (usize, usize),
     sums: usize,
     run_sums: Option<usize>,
-    slots: (usize, usize),
+    partials: Sums,
 }
 
 impl Narrow {
@@ -105,8 +110,10 @@ impl Narrow {
         let len = arena.len("an arena").unwrap_or(usize::MAX);
         debug_assert!(len.is_multiple_of(line::<T>()) || len == usize::MAX);
         let arenas = at.take_many::<T>(setup.engine().threads, len);
-        let slots = at.take_many::<T>(max_slots(batch) - 1, params);
-        Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, slots }
+        let room = Groups::room(max_slots(batch), setup.engine().threads);
+        let (at_sums, stride) = at.take_many::<T>(room, params);
+        let partials = Sums { at: at_sums, stride };
+        Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, partials }
     }
 
     fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
@@ -127,23 +134,39 @@ impl Narrow {
         Some(Tile { base, store: &self.kept, ld: (t.end - t.start).next_multiple_of(LANES) })
     }
 
-    /// Slot `s` of the batch: all of its tiles.
+    /// The slots of a call in groups: of one each, where there is nothing to fold.
+    fn groups<T: Scalar>(&self, call: &Call<'_, T>) -> Groups {
+        let slots = slots(call.batch()).count;
+        Groups::new(slots, if call.backward.is_some() { call.seats() } else { slots })
+    }
+
+    /// Slot `s` of the batch, all of its tiles; its gradient, if that is wanted, into the given place.
     ///
     /// # Safety
     /// As for [`Path::run`].
-    unsafe fn slot<T: Scalar>(&self, call: &Call<'_, T>, seat: usize, s: usize) {
+    unsafe fn slot<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        seat: usize,
+        s: usize,
+        gradient: Option<(&Backward<'_, T>, Places<'_, T>)>,
+    ) {
         let (net, work, batch) = (self.net(call), self.arena(call, seat), call.batch());
         let sums = work.base.wrapping_add(self.sums);
         for t in slots(batch).tiles(s, batch, self.tile_rows) {
             let kept = self.kept(call, t);
-            let (y, back) = (call.y.map(|y| y.row(t.start)), call.backward.as_ref());
-            let dx = back.and_then(|b| b.dx).map(|d| d.row(t.start));
+            let y = call.y.map(|y| y.row(t.start));
+            let dx = gradient.and_then(|(back, _)| back.dx).map(|d| d.row(t.start));
             let acts = kept.unwrap_or(work);
-            let (shared, save) = (kept.is_none(), kept.is_some() || back.is_some());
+            let (shared, save) = (kept.is_none(), kept.is_some() || gradient.is_some());
             let (samples, input) = (t.end - t.start, acts.x());
             let delta = work.features(work.store.dy);
+            // A run that is not its slot's first is added to the slot.
+            let rest = self.run_sums.map(|at| work.base.wrapping_add(at)).filter(|_| !t.first);
+            let run = gradient.map(|(_, own)| rest.map_or(own, |rest| Places::flat(net.mlp, rest)));
+            let (fresh, whole) = (t.starts, run.filter(|_| t.starts && t.ends));
             let mut pass =
-                Through { net, acts, work, shared, samples, input, save, sums, fresh: t.starts, dx, delta };
+                Through { net, acts, work, shared, samples, input, save, sums, fresh, whole, dx, delta };
             let layers = net.mlp.layers().len();
             // SAFETY: a seat's own arena, an item's own slot; rows of Y, dX and losses that are this tile's alone; kept
             // state is this tile's to write, or only read.
@@ -155,37 +178,17 @@ impl Narrow {
                         net.store(pass.input, (samples, net.mlp.outputs()), y);
                     }
                 }
-                let Some(back) = back else { continue };
+                let Some((back, own)) = gradient else { continue };
                 pass.seed(call, &back.cotangent, t.start, t.end);
                 pass::backward(layers, dx.is_some(), &mut pass);
-                if t.ends {
-                    let own = slot(call, back.grads, self.slots, s);
-                    self.fold_lanes(&net, (work.base, sums), own, t.first);
+                if let Some(run) = run.filter(|_| t.ends && whole.is_none()) {
+                    for (from, out, count) in run.pieces(0, net.mlp.param_len()) {
+                        let lanes = sums.wrapping_add(from * LANES).cast_const();
+                        net.engine.run_raw(FoldLanes { lanes, out, count });
+                    }
                 }
-            }
-        }
-    }
-
-    /// Adds the virtual lanes of a run into the slot's gradient, or sets it to them if the run is the first.
-    ///
-    /// # Safety
-    /// The arena is the seat's, the slot the item's.
-    unsafe fn fold_lanes<T: Scalar>(
-        &self,
-        net: &Net<'_, T>,
-        (arena, lanes): (*mut T, *mut T),
-        own: Places<'_, T>,
-        first: bool,
-    ) {
-        let rest = self.run_sums.map(|at| arena.wrapping_add(at)).filter(|_| !first);
-        for (from, at, count) in own.pieces(0, net.mlp.param_len()) {
-            let lanes = lanes.wrapping_add(from * LANES).cast_const();
-            let out = rest.map_or(at, |rest| rest.wrapping_add(from));
-            // SAFETY: the caller's promise; lanes, sums and slot are as long as the parameters.
-            unsafe {
-                net.engine.run_raw(FoldLanes { lanes, out, count });
-                if rest.is_some() {
-                    net.engine.run_raw(FoldSlots { first: at, rest: out, stride: 0, count: 2, len: count });
+                if let Some(rest) = rest.filter(|_| t.ends) {
+                    add(call, own, rest);
                 }
             }
         }
@@ -241,12 +244,12 @@ impl<T: Scalar> Path<T> for Narrow {
     }
 
     fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
-        let slots = slots(call.batch()).count;
+        let groups = self.groups(call);
         match (phase, &call.backward) {
             (0, Some(_)) if call.panels.is_none() => Some(call.setup.mlp.layers().len()),
             (0, _) => Some(0),
-            (1, _) => Some(slots),
-            (2, Some(_)) => Some(fold_items(call, slots)),
+            (1, _) => Some(groups.count()),
+            (2, Some(_)) => Some(Sums::items(call, groups)),
             _ => None,
         }
     }
@@ -257,10 +260,13 @@ impl<T: Scalar> Path<T> for Narrow {
             match (phase, &call.backward) {
                 // Without dX, the deltas end above the first layer.
                 (0, Some(back)) if item > 0 || back.dx.is_some() => self.net(call).transpose(item),
-                (1, _) => self.slot(call, seat, item),
-                (2, Some(back)) => {
-                    fold_slots(call, back.grads, self.slots, slots(call.batch()).count, item);
+                (1, None) => self.slot(call, seat, item, None),
+                (1, Some(back)) => {
+                    self.partials.make(call, back.grads, self.groups(call), (seat, item), |s, own| {
+                        self.slot(call, seat, s, Some((back, own)));
+                    })
                 }
+                (2, Some(back)) => self.partials.fold(call, back.grads, self.groups(call), item),
                 _ => {}
             }
         }
@@ -351,6 +357,8 @@ struct Through<'a, T: Scalar> {
     sums: *mut T,
     /// They are set, not added to.
     fresh: bool,
+    /// The tile is all of a run, whose gradient goes there.
+    whole: Option<Places<'a, T>>,
     dx: Option<RowsAt<T>>,
     /// δ_l.
     delta: Features<T>,
@@ -410,8 +418,9 @@ impl<T: Scalar> Layers for Through<'_, T> {
         let a = if l > 0 { self.acts.a(l - 1) } else { self.acts.x() };
         let dw = self.sums.wrapping_add(self.net.mlp.layer_offset(l) * LANES);
         let db = dw.wrapping_add(n * m * LANES);
+        let whole = self.whole.map(|to| (to.w(l), to.b(l)));
         // SAFETY: the pass' maker vouched.
-        unsafe { self.net.engine.run_raw(NarrowWeightVjp { m, n, samples, delta, a, dw, db, fresh }) }
+        unsafe { self.net.engine.run_raw(NarrowWeightVjp { m, n, samples, delta, a, dw, db, fresh, whole }) }
     }
 
     fn input_vjp(&mut self, l: usize) {

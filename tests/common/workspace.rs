@@ -93,7 +93,7 @@ impl<'a, T: Scalar> Formula<'a, T> {
         let shared = batch.min(threads * least - 1);
         let shared =
             if threads > 1 && shared > 0 { self.lines(self.store(shared, true)) + ends(shared) } else { 0 };
-        threads * self.lines(arena) + (slots - 1) * self.lines(params) + self.lines(shared)
+        threads * self.lines(arena) + room(slots, threads) * self.lines(params) + self.lines(shared)
     }
 
     /// Features of a layer of n outputs: A_l, the derivative or δ_l, and the mask.
@@ -113,7 +113,7 @@ impl<'a, T: Scalar> Formula<'a, T> {
         let arena = self.lines(features * (tile + 16))
             + self.lines(16 * params)
             + if long { self.lines(params) } else { 0 };
-        threads * arena + (slots - 1) * self.lines(params)
+        threads * arena + room(slots, threads) * self.lines(params)
     }
 
     fn layered(&self, batch: usize, threads: usize) -> usize {
@@ -138,4 +138,9 @@ impl<'a, T: Scalar> Formula<'a, T> {
         let seat = largest(&|k, n| rows(batch, k).max(rows(batch, n)).max(rows(n, batch)));
         state + deltas + 2 * (weights + inputs) + threads * seat
     }
+}
+
+/// G(s): partial gradients that are there at once, beside the caller's.
+fn room(slots: usize, threads: usize) -> usize {
+    if threads == 1 { slots.next_power_of_two().ilog2() as usize } else { (slots - 1).min(18 * threads) }
 }

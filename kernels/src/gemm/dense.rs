@@ -318,15 +318,18 @@ impl<T: Real> RawKernel for FoldSlots<T> {
                 let mut s = 0;
                 while s + step < self.count {
                     let (x, y) = (slot(s), slot(s + step));
-                    let mut j = from;
-                    while j < to {
-                        let n = (to - j).min(I::LANES);
-                        // SAFETY: j .. j + n is below `len` in both slots, which whoever built this vouches for.
-                        unsafe {
+                    // SAFETY: j .. j + n is below `len` in both slots, which whoever built this vouches for.
+                    unsafe {
+                        let mut j = from;
+                        while j + I::LANES <= to {
+                            isa.store(x.add(j), isa.add(isa.load(x.add(j)), isa.load(y.add(j))));
+                            j += I::LANES;
+                        }
+                        if j < to {
+                            let n = to - j;
                             let sum = isa.add(isa.load_partial(x.add(j), n), isa.load_partial(y.add(j), n));
                             isa.store_partial(x.add(j), sum, n);
                         }
-                        j += n;
                     }
                     s += 2 * step;
                 }

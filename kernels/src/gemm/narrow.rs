@@ -12,14 +12,15 @@
 use super::{
     dense::{TileDerivative, WithEpilogue, with_forward, with_input_vjp},
     epilogue::{Epilogue, Save},
-    pack::{Operand, transpose},
+    pack::Operand,
     panel::{Panel, Rows},
     shape::Panels,
 };
 use crate::{
     act::Activation,
-    isa::{LaneKernel, Lanes, RawKernel, Real, TileFamily, outline},
+    isa::{COLUMNS, LaneKernel, Lanes, RawKernel, Real, TileFamily, outline},
     math::Math,
+    reduce::{Add, halve},
 };
 
 /// Virtual lanes: partial sums that dW has for every element.
@@ -179,32 +180,59 @@ pub struct NarrowWeightVjp<T> {
     pub db: *mut T,
     /// Start from zero instead of dW and db.
     pub fresh: bool,
+    /// The tile is all of a run: dW, m × n, and db take the folded lanes right away, and the virtual lanes of a few rows at a
+    /// time are in `dw` and `db`, from their start on.
+    pub whole: Option<(*mut T, *mut T)>,
 }
 
 impl<T: Math> RawKernel for NarrowWeightVjp<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        // A vector at a time of the virtual lanes: one with 16 lanes, two with eight.
-        for lane in (0..LANES).step_by(I::LANES) {
-            let pass = Pass { op: self, lane };
-            let mut o = 0;
-            // SAFETY: whoever built the operation vouches for its operands; features o .. o + MR are below m.
-            unsafe {
-                if const { matches!(I::TILES, TileFamily::Regs32) } {
-                    while o + 4 <= self.m {
-                        pass.features::<I, 4>(isa, o);
-                        o += 4;
-                    }
+        let mut o = 0;
+        // SAFETY: whoever built the operation vouches for its operands; features o .. o + MR are below m.
+        unsafe {
+            if const { matches!(I::TILES, TileFamily::Regs32) } {
+                while o + 4 <= self.m {
+                    self.features::<I, 4>(isa, o);
+                    o += 4;
                 }
-                while o + 2 <= self.m {
-                    pass.features::<I, 2>(isa, o);
-                    o += 2;
-                }
-                while o < self.m {
-                    pass.features::<I, 1>(isa, o);
-                    o += 1;
-                }
+            }
+            while o + 2 <= self.m {
+                self.features::<I, 2>(isa, o);
+                o += 2;
+            }
+            while o < self.m {
+                self.features::<I, 1>(isa, o);
+                o += 1;
+            }
+        }
+    }
+}
+
+impl<T: Math> NarrowWeightVjp<T> {
+    /// Rows o .. o + MR of dW and db.
+    ///
+    /// # Safety
+    /// As for [`NarrowWeightVjp`]; the rows are below m.
+    #[inline(always)]
+    unsafe fn features<I: Lanes<T>, const MR: usize>(self, isa: I, o: usize) {
+        let (mut op, n) = (self, self.n);
+        if op.whole.is_some() {
+            op.dw = op.dw.wrapping_sub(o * n * LANES);
+            op.db = op.db.wrapping_sub(o * LANES);
+        }
+        // SAFETY: the caller's promise; a few rows' lanes have room where all rows' have.
+        unsafe {
+            // A vector at a time of the virtual lanes: one with 16 lanes, two with eight.
+            for lane in (0..LANES).step_by(I::LANES) {
+                Pass { op, lane }.features::<I, MR>(isa, o);
+            }
+            if let Some((dw, db)) = op.whole {
+                let (lanes, out) = (self.dw.cast_const(), dw.wrapping_add(o * n));
+                FoldLanes { lanes, out, count: MR * n }.run_raw(isa);
+                let (lanes, out) = (self.db.cast_const(), db.wrapping_add(o));
+                FoldLanes { lanes, out, count: MR }.run_raw(isa);
             }
         }
     }
@@ -338,29 +366,18 @@ impl<T: Real> RawKernel for FoldLanes<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        // Transposed, a virtual lane of LANES elements is a vector.
-        let mut turned = [T::ZERO; LANES * LANES];
-        let turned = turned.as_mut_ptr();
         let mut p = 0;
         while p < self.count {
             let n = (self.count - p).min(I::LANES);
-            // SAFETY: whoever built the operation vouches for `count` elements; a transposed block is
-            // LANES × I::LANES elements.
+            // SAFETY: whoever built the operation vouches for `count` elements.
             unsafe {
-                let from = Operand { ptr: self.lanes.add(p * LANES), rs: LANES as isize, cs: 1 };
-                transpose(isa, from, n, LANES, turned, I::LANES);
-                let mut sums = [isa.zero(); LANES];
-                for j in 0..LANES {
-                    sums[j] = isa.load(turned.add(j * I::LANES));
+                // Read across, a virtual lane of n elements is a vector.
+                let mut x = [isa.zero(); LANES];
+                for c in (0..LANES).step_by(COLUMNS) {
+                    let columns = isa.columns(self.lanes.add(p * LANES + c), LANES as isize, n);
+                    x[c..c + COLUMNS].copy_from_slice(&columns);
                 }
-                let mut half = LANES / 2;
-                while half > 0 {
-                    for j in 0..half {
-                        sums[j] = isa.add(sums[j], sums[j + half]);
-                    }
-                    half /= 2;
-                }
-                isa.store_partial(self.out.add(p), sums[0], n);
+                isa.store_partial(self.out.add(p), halve::<T, I, Add>(isa, &mut x, LANES), n);
             }
             p += n;
         }
