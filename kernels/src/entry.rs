@@ -10,6 +10,7 @@ use crate::{
         dense::{FoldSlots, ForwardBlock, ForwardTile, InputVjpBlock, InputVjpTile, WeightVjpTile},
         epilogue::Plain,
         narrow::{FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp},
+        narrow_few::FewWeightVjp,
         pack::{CopyRows, PackPanels},
         turned::{ForwardTurned, WeightVjpTurned},
     },
@@ -65,6 +66,7 @@ pub trait Kernels:
     + Entry<Vouched<NarrowInputVjp<Self>>>
     + Entry<Vouched<NarrowWeightVjp<Self>>>
     + Entry<Vouched<FoldLanes<Self>>>
+    + Entry<Vouched<FewWeightVjp<Self>>>
 {
 }
 
@@ -120,6 +122,7 @@ entries! { f32:
     [] Vouched<NarrowInputVjp<f32>>,
     [] Vouched<NarrowWeightVjp<f32>>,
     [] Vouched<FoldLanes<f32>>,
+    [] Vouched<FewWeightVjp<f32>>,
 }
 
 entries! { f64:
@@ -159,4 +162,5 @@ entries! { f64:
     [] Vouched<NarrowInputVjp<f64>>,
     [] Vouched<NarrowWeightVjp<f64>>,
     [] Vouched<FoldLanes<f64>>,
+    [] Vouched<FewWeightVjp<f64>>,
 }

@@ -45,7 +45,7 @@ impl<T: Scalar> Arena<'_, T> {
     }
 
     /// The copy of X, later dX, and its leading dimension.
-    fn x(&self) -> (*mut T, usize) {
+    pub(super) fn x(&self) -> (*mut T, usize) {
         (self.base.wrapping_add(self.ends.x + self.block.row * self.ends.ldx), self.ends.ldx)
     }
 

@@ -13,6 +13,7 @@ mod kept;
 mod layered;
 mod layout;
 mod narrow;
+mod narrow_few;
 mod narrow_store;
 mod packed;
 mod packing;

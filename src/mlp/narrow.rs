@@ -4,6 +4,7 @@ use super::{
     call::{Backward, Call, Goal},
     ends::{Cotangent, RowsAt, copy_rows, slice},
     fold::{Groups, Sums, add},
+    narrow_few::Few,
     narrow_store::{NarrowStore, Tile},
     params::Places,
     pass::{self, Layers},
@@ -42,6 +43,8 @@ const SLOT_ROWS: usize = 512;
 const MAX_SLOTS: usize = 64;
 /// Rows of a tile at most.
 const MAX_TILE_ROWS: usize = 512;
+/// Up to so many rows, over the square of [`padding`], go with features in the lanes: measured, leaves no trace in the bits.
+const FEW_ROWS: f64 = 58.0;
 /// Rows whose sums are one chain in each virtual lane.
 const RUN: usize = CHAIN * LANES;
 
@@ -89,6 +92,7 @@ pub(crate) struct Narrow {
     sums: usize,
     run_sums: Option<usize>,
     partials: Sums,
+    few: Few,
 }
 
 impl Narrow {
@@ -113,7 +117,9 @@ impl Narrow {
         let room = Groups::room(max_slots(batch), setup.engine().threads);
         let (at_sums, stride) = at.take_many::<T>(room, params);
         let partials = Sums { at: at_sums, stride };
-        Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, partials }
+        let lanes = padding(mlp);
+        let few = Few::new(mlp, batch.min((FEW_ROWS / (lanes * lanes)) as usize), at);
+        Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, partials, few }
     }
 
     fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
@@ -244,6 +250,9 @@ impl<T: Scalar> Path<T> for Narrow {
     }
 
     fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
+        if self.few.serves(call) {
+            return (phase == 0).then_some(1);
+        }
         let groups = self.groups(call);
         match (phase, &call.backward) {
             (0, Some(_)) if call.panels.is_none() => Some(call.setup.mlp.layers().len()),
@@ -258,6 +267,7 @@ impl<T: Scalar> Path<T> for Narrow {
         // SAFETY: the caller's promise; items have disjoint Wᵀ, slots, and parts of the fold.
         unsafe {
             match (phase, &call.backward) {
+                _ if self.few.serves(call) => self.few.run(call),
                 // Without dX, the deltas end above the first layer.
                 (0, Some(back)) if item > 0 || back.dx.is_some() => self.net(call).transpose(item),
                 (1, None) => self.slot(call, seat, item, None),

@@ -113,7 +113,19 @@ impl<'a, T: Scalar> Formula<'a, T> {
         let arena = self.lines(features * (tile + 16))
             + self.lines(16 * params)
             + if long { self.lines(params) } else { 0 };
-        threads * arena + room(slots, threads) * self.lines(params)
+        // A few rows have features in the lanes.
+        let (mut padding, mut real) = (0.0, 0.0);
+        for (l, layer) in self.mlp.layers().iter().enumerate() {
+            let (k, n) = (layer.inputs, layer.outputs);
+            let backward = if l == 0 { 1 } else { 2 };
+            padding += (k * padded(n) + backward * n * padded(k)) as f64;
+            real += (k * n + backward * n * k) as f64;
+        }
+        let few = batch.min((58.0 / ((padding / real) * (padding / real))) as usize);
+        let ends = few * (padded(inputs) + padded(outputs)) + padded(self.mlp.max_width());
+        let panels = self.sum(|k, n, _| padded(n) + if k < 16 { n * 16 } else { 0 });
+        let few = panels + self.lines(self.store(few, true)) + ends;
+        threads * arena + room(slots, threads) * self.lines(params) + few
     }
 
     fn layered(&self, batch: usize, threads: usize) -> usize {

@@ -16,6 +16,7 @@ pub mod blocked;
 pub mod dense;
 pub mod epilogue;
 pub mod narrow;
+pub mod narrow_few;
 pub mod pack;
 pub mod panel;
 pub mod shape;
