@@ -27,6 +27,7 @@ mod setup;
 mod slots;
 mod spec;
 mod train;
+mod trials;
 mod workspace;
 
 pub use kept::Kept;

@@ -8,6 +8,7 @@ use super::{
     path::{Path, PathKind},
     setup::Setup,
     spec::{LayerSpec, Mlp},
+    trials::Trials,
     workspace::{Memory, Workspace},
 };
 use crate::{
@@ -99,6 +100,8 @@ pub struct Plan<T: Scalar> {
     pub(crate) panels_mark: u64,
     /// Layers that a training step steps together.
     pub(crate) groups: Vec<Range<usize>>,
+    /// Whether members pay.
+    pub(crate) trials: Trials,
 }
 
 /// A hash (FNV-1a) of the network, and of numbers besides.
@@ -157,7 +160,7 @@ impl<T: Scalar> Plan<T> {
         let lanes = token.name().bytes().fold(0, |h: u64, b| h.wrapping_mul(257).wrapping_add(b.into()));
         let panels_mark = mark(mlp, &[lanes, backend]);
         let groups = groups(mlp);
-        Ok(Self { setup, path, losses, len, mark: workspace, panels_mark, groups })
+        Ok(Self { setup, path, losses, len, mark: workspace, panels_mark, groups, trials: Trials::new() })
     }
 
     /// A workspace for this plan. The only allocation: calls make none of their own, but for the first that brings members of

@@ -46,7 +46,8 @@ impl<T: Scalar> Plan<T> {
         let (micros, phases) = (self.micros(batch, goal), self.path.phases(&self.setup, batch, goal));
         let (engine, breadth) = (self.setup.engine(), self.path.breadth(&self.setup, batch, goal));
         *call.seats.get_mut() = engine.seats(micros, phases, breadth);
-        let seats = engine.schedule(micros, phases, breadth, &Run { call: &call, path: &*self.path });
+        let run = Run { call: &call, path: &*self.path };
+        let seats = self.run((Some(goal), batch), (micros, phases, breadth), &run);
         call.failed.result().map(|()| seats)
     }
 

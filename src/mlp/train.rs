@@ -139,7 +139,7 @@ impl<T: Scalar> Plan<T> {
             sums: Shared(sums.as_mut_ptr()),
             step: &step,
         };
-        ws.seats = engine.schedule(micros, phases, breadth, &train);
+        ws.seats = self.run((None, batch), (micros, phases, breadth), &train);
         // The last phase has packed them, or nothing has changed.
         core::mem::forget(repack);
         call.failed.result()?;

@@ -1,0 +1,182 @@
+//! Whether members pay, by trial.
+//!
+//! What a hand-over costs is known of one machine (`team/model.rs`). On another, or beside other programs, to fetch what a
+//! member wrote may take longer than the member saves. So short calls are timed, some with members and then some alone, and those
+//! after them go the faster way, until the next trial. Nothing of this leaves a trace in the bits.
+//!
+//! What would be tempting, and is wrong: *turns* of one call each (a call alone fetches what members wrote in the one before);
+//! *the best time* (what comes once in many calls is no reason to do it); *the mean* (one call that waited for a
+//! processor outweighs all): so the mean of speeds.
+
+use super::{call::Goal, plan::Plan};
+use crate::{Scalar, team::Schedule};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Calls of a trial that are timed, each way, after some that are not.
+const TIMED: u32 = 8;
+const SETTLING: u32 = 2;
+/// Calls from a trial to the next.
+const BETWEEN: u32 = 1024;
+/// Calls that the model takes to last longer, in microseconds, gain by members what no hand-over takes.
+const LONG: f64 = 2000.0;
+/// Members must be so many times as fast as the caller alone.
+const GAIN: f32 = 1.02;
+
+/// Kinds of calls: the goals, and a training step.
+const KINDS: usize = 4;
+/// Sizes of batches: by the bits of their number of rows.
+const SIZES: usize = 24;
+
+/// The trials of a plan.
+#[derive(Debug)]
+pub(crate) struct Trials([Trial; KINDS * SIZES]);
+
+/// A trial of calls of one kind and about one size. Calls of several threads at once may lose a count.
+#[derive(Debug, Default)]
+struct Trial {
+    /// Calls since the trial began.
+    at: AtomicU32,
+    /// Speeds with members and alone, added up: bits of `f32`, estimated time over time.
+    speeds: [AtomicU32; 2],
+}
+
+/// How a call is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    alone: bool,
+    timed: bool,
+}
+
+impl Trial {
+    fn way(&self) -> Way {
+        let at = self.at.load(Relaxed);
+        if at < 2 * (SETTLING + TIMED) {
+            return Way { alone: at >= SETTLING + TIMED, timed: true };
+        }
+        self.at.store(if at < BETWEEN { at + 1 } else { 0 }, Relaxed);
+        let [members, alone] = [0, 1].map(|i| f32::from_bits(self.speeds[i].load(Relaxed)));
+        Way { alone: members < GAIN * alone, timed: false }
+    }
+
+    /// A timed call has ended. One that wanted members and had none says nothing of them.
+    fn note(&self, way: Way, members: bool, speed: f32) {
+        if members == way.alone {
+            return;
+        }
+        let (at, sum) = (self.at.load(Relaxed), &self.speeds[usize::from(way.alone)]);
+        let before = match at % (SETTLING + TIMED) {
+            0..SETTLING => return self.at.store(at + 1, Relaxed),
+            SETTLING => 0.0,
+            _ => f32::from_bits(sum.load(Relaxed)),
+        };
+        sum.store((before + speed).to_bits(), Relaxed);
+        self.at.store(at + 1, Relaxed);
+    }
+}
+
+impl Trials {
+    pub(crate) fn new() -> Self {
+        Self(core::array::from_fn(|_| Trial::default()))
+    }
+
+    fn of(&self, goal: Option<Goal>, batch: usize) -> &Trial {
+        let size = (usize::BITS - batch.leading_zeros()) as usize;
+        let kind = match goal {
+            Some(Goal::Forward) => 0,
+            Some(Goal::Backward) => 1,
+            Some(Goal::Both) => 2,
+            None => 3,
+        };
+        &self.0[kind * SIZES + size.min(SIZES - 1)]
+    }
+}
+
+impl<T: Scalar> Plan<T> {
+    /// Runs the schedule of a call of so much work, `goal` none for a training step; how many seats ran an item.
+    pub(super) fn run(
+        &self,
+        (goal, batch): (Option<Goal>, usize),
+        (micros, phases, breadth): (f64, usize, usize),
+        schedule: &impl Schedule,
+    ) -> usize {
+        let engine = self.setup.engine();
+        let run = |breadth| engine.schedule(micros, phases, breadth, schedule);
+        if cfg!(not(feature = "rayon"))
+            || engine.exactly
+            || micros > LONG
+            || engine.seats(micros, phases, breadth) == 1
+        {
+            return run(breadth);
+        }
+        let trial = self.trials.of(goal, batch);
+        let way = trial.way();
+        let start = way.timed.then(now);
+        let seats = run(if way.alone { 1 } else { breadth });
+        if let Some(start) = start {
+            trial.note(way, seats > 1, (1e3 * micros / (now() - start).max(1) as f64) as f32);
+        }
+        seats
+    }
+}
+
+/// Nanoseconds from some moment on.
+#[cfg(feature = "rayon")]
+fn now() -> u64 {
+    use std::{sync::OnceLock, time::Instant};
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+#[cfg(not(feature = "rayon"))]
+fn now() -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls that take so long with members, and alone, `calls` of them; how many ran alone.
+    fn calls(trial: &Trial, members: f32, alone: f32, calls: u32) -> u32 {
+        let one = |_: &u32| {
+            let way = trial.way();
+            if way.timed {
+                trial.note(way, !way.alone, 1.0 / if way.alone { alone } else { members });
+            }
+            way.alone
+        };
+        (0..calls).filter(one).count() as u32
+    }
+
+    #[test]
+    fn the_faster_way_is_taken_until_the_next_trial() {
+        let each = SETTLING + TIMED;
+        let (trial, rest) = (Trial::default(), BETWEEN - 2 * each + 1);
+        assert_eq!(calls(&trial, 20.0, 12.0, 2 * each), each);
+        assert_eq!(calls(&trial, 20.0, 12.0, rest), rest);
+        // Now members are the faster ones, which the next trial finds.
+        assert_eq!(calls(&trial, 10.0, 12.0, 2 * each), each);
+        assert_eq!(calls(&trial, 10.0, 12.0, rest), 0);
+        assert_eq!(calls(&trial, 11.9, 12.0, 2 * each + rest), each + rest);
+    }
+
+    #[test]
+    fn members_that_do_not_come_are_not_judged() {
+        let trial = Trial::default();
+        for _ in 0..100 {
+            let way = trial.way();
+            assert_eq!(way, Way { alone: false, timed: true });
+            trial.note(way, false, 1.0);
+        }
+    }
+
+    #[test]
+    fn every_batch_has_its_trial() {
+        let trials = Trials::new();
+        for batch in [0, 1, 2, 1 << 22, 1 << 23, usize::MAX] {
+            for goal in [Some(Goal::Forward), Some(Goal::Backward), Some(Goal::Both), None] {
+                assert_eq!(trials.of(goal, batch).at.load(Relaxed), 0);
+            }
+        }
+    }
+}
