@@ -17,19 +17,13 @@ use std::{hint::black_box, time::Duration};
 /// Elements: three slices of `f64` within 48 KiB, and far beyond any cache.
 const SIZES: [usize; 2] = [1 << 11, 1 << 24];
 
-fn all<T: Scalar>() -> Vec<Activation<T>> {
-    let names = "identity relu leaky_relu clipped_relu elu selu sigmoid tanh softplus silu gelu gelu_tanh mish \
-                 hard_swish exp sin";
-    names.split(' ').map(|name| name.parse().expect("it is the name of an activation")).collect()
-}
-
 fn activations<T: Scalar>(c: &mut Criterion) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
     let peak = peak::<T>(isa, 1);
     println!("FMA peak, {}, {}, 1 thread: {:.1} GFLOP/s", isa.name(), T::NAME, peak / 1e9);
     let sizes = if measure::quick() { &SIZES[..1] } else { &SIZES };
     for &n in sizes {
-        for activation in all::<T>() {
+        for activation in Activation::<T>::all() {
             one(c, isa, activation, n, peak);
         }
     }

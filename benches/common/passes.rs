@@ -2,7 +2,7 @@
 
 use nablas::{Activation, IsaToken};
 use nablas_kernels::{
-    act::{Function, Saved, WithFunction},
+    act::{Function, Saved, WithFunction, from_mask},
     isa::{LaneKernel, Lanes},
 };
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ const SERIAL: usize = 8192;
 
 /// Whether [`forward`] keeps something beside A.
 pub(crate) fn keeps(activation: Activation<f32>) -> bool {
-    matches!(activation.saved(), Saved::Pre | Saved::Derivative)
+    activation.saved() == Saved::Derivative
 }
 
 /// A ← g(A + b), keeping what the backward needs; rows split over the threads.
@@ -156,10 +156,8 @@ impl<I: Lanes<f32>> WithFunction<f32> for On<I, Backward<'_>> {
                     let d = match F::SAVED {
                         Saved::Nothing => d,
                         // A lies on the same branch as Z.
-                        Saved::Mask => f.from_mask(isa, f.branch(isa, s), d),
-                        Saved::Output => isa.mul(d, f.from_output(isa, s)),
-                        Saved::Derivative => isa.mul(d, s),
-                        Saved::Pre => f.vjp(isa, s, d),
+                        Saved::Mask => from_mask(isa, f.branch(isa, s), f.slope(), d),
+                        Saved::Output | Saved::Derivative => isa.mul(d, s),
                     };
                     store(isa, row.as_mut_ptr().add(j), d, m);
                     let sum = db.as_mut_ptr().add(j);

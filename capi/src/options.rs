@@ -260,35 +260,14 @@ pub(crate) unsafe fn setup<'a>(options: *const nablas_options) -> Result<Setup<'
 
 /// An activation by number and parameter.
 pub(crate) fn activation<T: Elem>(kind: i32, p: T) -> Result<Activation<T>> {
-    let all = [
-        Activation::Identity,
-        Activation::Relu,
-        Activation::LeakyRelu(p),
-        Activation::ClippedRelu(p),
-        Activation::Elu(p),
-        Activation::Selu,
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Softplus,
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Mish,
-        Activation::HardSwish,
-        Activation::Exp,
-        Activation::Sin(p),
-    ];
-    let found = usize::try_from(kind).ok().and_then(|i| all.get(i)).copied();
-    found.map_or_else(|| unknown("nablas_activation", kind), Ok)
+    let found = usize::try_from(kind).ok().and_then(|i| Activation::all().get(i).copied());
+    found.map_or_else(|| unknown("nablas_activation", kind), |act: Activation<T>| Ok(act.map(|_| p)))
 }
 
 /// The parameter that an activation has if none is given.
 pub(crate) fn usual_parameter(kind: i32) -> f64 {
-    match kind {
-        k if k == nablas_activation::LeakyRelu as i32 => 0.01,
-        k if k == nablas_activation::ClippedRelu as i32 => 6.0,
-        _ => 1.0,
-    }
+    let found = usize::try_from(kind).ok().and_then(|i| Activation::all().get(i).copied());
+    found.and_then(Activation::parameter).unwrap_or(1.0)
 }
 
 /// A loss by numbers.
@@ -385,9 +364,7 @@ mod tests {
         for (kind, expected) in kinds {
             assert_eq!(name(kind), expected);
             let usual: Activation<f64> = expected.parse().unwrap();
-            if let Some(p) = usual.parameter() {
-                assert_eq!(p, usual_parameter(kind as i32), "{expected}");
-            }
+            assert_eq!(usual.parameter().unwrap_or(1.0), usual_parameter(kind as i32), "{expected}");
         }
         use nablas_loss as L;
         let losses = [
@@ -400,7 +377,8 @@ mod tests {
         for (kind, expected) in losses {
             assert_eq!(loss(kind as i32, 1.0f64, 0).map(|l| l.kind.name()).unwrap_or_default(), expected);
         }
-        assert!(activation(16, 1.0f32).is_err() && activation(-1, 1.0f32).is_err());
+        assert_eq!(kinds.len(), Activation::<f32>::COUNT, "an activation has no number in C");
+        assert!(activation(kinds.len() as i32, 1.0f32).is_err() && activation(-1, 1.0f32).is_err());
         assert!(loss(5, 1.0f32, 0).is_err() && loss(0, 1.0f32, 2).is_err());
         for kind in [PathKind::Fused, PathKind::Narrow, PathKind::Layered] {
             let name = path(kind).ok().and_then(|path| path_name(path as i32));

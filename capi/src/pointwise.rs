@@ -17,7 +17,7 @@ pub(crate) fn saved(kind: i32) -> Result<nablas_saved> {
         Saved::Nothing => nablas_saved::Nothing,
         Saved::Mask => nablas_saved::Mask,
         Saved::Output => nablas_saved::Output,
-        Saved::Derivative | Saved::Pre => nablas_saved::Derivative,
+        Saved::Derivative => nablas_saved::Derivative,
     })
 }
 

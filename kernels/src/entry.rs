@@ -18,7 +18,7 @@ use crate::{
     loss::{BceWithLogits, ClassCrossEntropy, CrossEntropy, Huber, L1, Mse, Pointwise},
     math::Math,
     optim::{Adam, Scale, Sgd, SgdMomentum},
-    reduce::{ColumnSums, LogSumExp, Max, Softmax, SquareSum, Sum},
+    reduce::{ColumnSums, SquareSum},
 };
 
 /// An operation `K` that is compiled for this element type.
@@ -34,10 +34,6 @@ pub trait Kernels:
     + for<'a> Entry<act::Forward<'a, Self>>
     + for<'a> Entry<act::Vjp<'a, Self>>
     + for<'a> Entry<ColumnSums<'a, Self>>
-    + for<'a> Entry<LogSumExp<'a, Self>>
-    + for<'a> Entry<Max<'a, Self>>
-    + for<'a> Entry<Softmax<'a, Self>>
-    + for<'a> Entry<Sum<'a, Self>>
     + for<'a> Entry<ClassCrossEntropy<'a, Self>>
     + for<'a> Entry<CrossEntropy<'a, Self>>
     + for<'a> Entry<Pointwise<'a, Self, Mse>>
@@ -90,10 +86,6 @@ entries! { f32:
     ['a] act::Forward<'a, f32>,
     ['a] act::Vjp<'a, f32>,
     ['a] ColumnSums<'a, f32>,
-    ['a] LogSumExp<'a, f32>,
-    ['a] Max<'a, f32>,
-    ['a] Softmax<'a, f32>,
-    ['a] Sum<'a, f32>,
     ['a] ClassCrossEntropy<'a, f32>,
     ['a] CrossEntropy<'a, f32>,
     ['a] Pointwise<'a, f32, Mse>,
@@ -130,10 +122,6 @@ entries! { f64:
     ['a] act::Forward<'a, f64>,
     ['a] act::Vjp<'a, f64>,
     ['a] ColumnSums<'a, f64>,
-    ['a] LogSumExp<'a, f64>,
-    ['a] Max<'a, f64>,
-    ['a] Softmax<'a, f64>,
-    ['a] Sum<'a, f64>,
     ['a] ClassCrossEntropy<'a, f64>,
     ['a] CrossEntropy<'a, f64>,
     ['a] Pointwise<'a, f64, Mse>,

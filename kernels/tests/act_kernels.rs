@@ -4,10 +4,7 @@ mod act_support;
 
 use act_support::{Guarded, LENGTHS, Random, all, chains, key, keys};
 use nablas_kernels::{
-    act::{
-        Activation, BackwardRows, Forward, ForwardRows, Kept, Rows, Saved, Value, ValueInPlace, Vjp,
-        VjpInPlace, mask_bytes,
-    },
+    act::{Activation, BackwardRows, Forward, ForwardRows, Rows, Saved, State, Value, Vjp, mask_bytes},
     isa::{IsaToken, Real},
     math::Math,
 };
@@ -46,18 +43,12 @@ fn slices<T: Math>() {
                 isa.run(Forward { act, z: &z, a: a.inner(), d: d.inner() });
                 isa.run(Value { act, z: &z, a: plain.inner() });
                 isa.run(Vjp { act, z: &z, g: &g, out: vjp.inner() });
-                let (mut in_place, mut g_in_place) =
-                    (Guarded::copy(&z, canary()), Guarded::copy(&g, canary()));
-                isa.run(ValueInPlace { act, a: in_place.inner() });
-                isa.run(VjpInPlace { act, z: &z, g: g_in_place.inner() });
 
                 let name = isa.name();
                 assert_eq!(keys(a.check()), keys(&value), "{act} on {name}, {n}");
                 assert_eq!(keys(d.check()), keys(&derivative), "{act}' on {name}, {n}");
                 assert_eq!(keys(plain.check()), keys(&value), "{act} alone on {name}, {n}");
-                assert_eq!(keys(in_place.check()), keys(&value), "{act} in place on {name}, {n}");
                 let out = keys(vjp.check());
-                assert_eq!(keys(g_in_place.check()), out, "VJP of {act} in place on {name}, {n}");
                 assert_eq!(*reference.get_or_insert(out.clone()), out, "VJP of {act} on {name}, {n}");
                 for i in 0..n {
                     let (got, slope) = (vjp.check()[i].to_f64(), derivative[i].to_f64());
@@ -111,14 +102,14 @@ fn block<T: Math>(isa: IsaToken, act: Activation<T>, rows: usize, cols: usize, g
 
     let block = |x: &mut Guarded<T>| Rows { ptr: x.inner().as_mut_ptr(), ld, rows, cols };
     let kept = match act.saved() {
-        Saved::Mask => Kept::Mask { ptr: mask.inner().as_mut_ptr(), ld: ld_mask },
-        Saved::Derivative | Saved::Pre => Kept::Elements { ptr: d.inner().as_mut_ptr(), ld },
-        Saved::Nothing | Saved::Output => Kept::Nothing,
+        Saved::Mask => State::Mask { ptr: mask.inner().as_mut_ptr(), ld: ld_mask },
+        Saved::Derivative => State::Values { ptr: d.inner().as_mut_ptr(), ld },
+        Saved::Nothing | Saved::Output => State::Nothing,
     };
     // SAFETY: each buffer has rows·ld elements, or bytes of mask.
     isa.run(unsafe { ForwardRows::new(act, block(&mut a), kept) });
     let state = match act.saved() {
-        Saved::Output => Kept::Elements { ptr: a.inner().as_mut_ptr(), ld },
+        Saved::Output => State::Values { ptr: a.inner().as_mut_ptr(), ld },
         _ => kept,
     };
     // SAFETY: as above, and db has cols elements.
@@ -206,7 +197,7 @@ fn column_sums_are_sums_of_chains() {
             let block = Rows { ptr: x.as_mut_ptr(), ld: cols, rows, cols };
             // SAFETY: the block is x, and db has cols elements.
             isa.run(unsafe {
-                BackwardRows::new(Activation::Identity, block, Kept::Nothing, db.as_mut_ptr())
+                BackwardRows::new(Activation::Identity, block, State::Nothing, db.as_mut_ptr())
             });
             assert_eq!(keys(&db), keys(&want), "{rows} × {cols} on {}", isa.name());
         }
@@ -226,7 +217,7 @@ fn column_sums_continue_across_calls() {
                 let block = Rows { ptr, ld: cols, rows: to - from, cols };
                 // SAFETY: rows from..to are within x, and db has cols elements.
                 isa.run(unsafe {
-                    BackwardRows::new(Activation::Identity, block, Kept::Nothing, db.as_mut_ptr())
+                    BackwardRows::new(Activation::Identity, block, State::Nothing, db.as_mut_ptr())
                 });
             }
             db
@@ -236,7 +227,7 @@ fn column_sums_continue_across_calls() {
         let block = Rows { ptr: x.as_mut_ptr(), ld: cols, rows, cols };
         // SAFETY: the block is x; no sums are asked for.
         isa.run(unsafe {
-            BackwardRows::new(Activation::<f32>::Identity, block, Kept::Nothing, std::ptr::null_mut())
+            BackwardRows::new(Activation::<f32>::Identity, block, State::Nothing, std::ptr::null_mut())
         });
         assert_eq!(x, delta);
     }

@@ -4,29 +4,19 @@ use nablas_kernels::act::{Activation, ParseActivationError, Saved};
 
 #[test]
 fn names_parse_to_what_they_print() {
-    let texts = [
-        "identity",
-        "relu",
-        "leaky_relu:0.01",
-        "clipped_relu:6",
-        "elu:1",
-        "selu",
-        "sigmoid",
-        "tanh",
-        "softplus",
-        "silu",
-        "gelu",
-        "gelu_tanh",
-        "mish",
-        "hard_swish",
-        "exp",
-        "sin:30",
-    ];
-    for text in texts {
-        let act: Activation<f32> = text.parse().expect(text);
-        assert_eq!(act.to_string(), text);
+    for (i, act) in Activation::<f32>::all().into_iter().enumerate() {
+        let text = act.to_string();
+        assert_eq!(text.parse(), Ok(act));
+        assert_eq!(act.name().parse(), Ok(act));
         assert_eq!(act.name(), text.split(':').next().expect("a name"));
+        assert!(Activation::<f32>::all()[..i].iter().all(|other| other.name() != act.name()));
+        assert!(ParseActivationError::Name.to_string().contains(act.name()));
     }
+    assert_eq!("sin:30".parse(), Ok(Activation::Sin(30.0_f32)));
+    assert_eq!(
+        (Activation::LeakyRelu(0.01).to_string(), Activation::<f32>::Relu.to_string().as_str()),
+        ("leaky_relu:0.01".into(), "relu")
+    );
     assert_eq!("leaky_relu".parse(), Ok(Activation::LeakyRelu(0.01_f32)));
     assert_eq!("sin".parse(), Ok(Activation::Sin(1.0_f64)));
     assert_eq!("elu: 0.5".parse(), Ok(Activation::Elu(0.5_f64)));

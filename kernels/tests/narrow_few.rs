@@ -3,7 +3,7 @@
 use nablas_kernels::{
     entry::Kernels,
     gemm::{
-        narrow::{Features, FoldLanes, LANES, NarrowWeightVjp},
+        narrow::{Features, FoldLanes, NarrowWeightVjp, VIRTUAL_LANES},
         narrow_few::FewWeightVjp,
     },
     isa::{IsaToken, Real, Vouched},
@@ -42,15 +42,15 @@ fn holds<T: Kernels>(isa: IsaToken, rows: usize, m: usize, n: usize) {
     // SAFETY: the operands are as long as the sizes say; dW and db do not overlap.
     T::enter(isa, unsafe { Vouched::new(few) });
 
-    let mut lanes = vec![T::from_f64(0.0); LANES * (m * n + m)];
+    let mut lanes = vec![T::from_f64(0.0); VIRTUAL_LANES * (m * n + m)];
     let mut expected = vec![T::from_f64(CANARY); m * n + m + 2];
     let features = |v: &Vec<T>, ld| Features { ptr: v.as_ptr().cast_mut(), ld };
-    let (dw, db) = (lanes.as_mut_ptr(), lanes.as_mut_ptr().wrapping_add(LANES * m * n));
+    let (dw, db) = (lanes.as_mut_ptr(), lanes.as_mut_ptr().wrapping_add(VIRTUAL_LANES * m * n));
     let (delta, a) = (features(&delta_t, ldd_t), features(&a_t, lda_t));
     let narrow = NarrowWeightVjp { m, n, samples: rows, delta, a, dw, db, fresh: true, whole: None };
     let (from, to) = (lanes.as_ptr(), expected.as_mut_ptr());
     let fold = |at: usize, out: usize, count: usize| FoldLanes {
-        lanes: from.wrapping_add(LANES * at),
+        lanes: from.wrapping_add(VIRTUAL_LANES * at),
         out: to.wrapping_add(out),
         count,
     };

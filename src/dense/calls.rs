@@ -7,11 +7,11 @@ use crate::{
     gemm::operand,
     isa::{IsaToken, isa},
     memory::{aligned, line},
-    product::{self, Op, Ops, State, Sums},
+    product::{self, Op, Ops, Sums},
     team::Team,
 };
 use alloc::{vec, vec::Vec};
-use nablas_kernels::act::Saved;
+use nablas_kernels::act::{Saved, State};
 
 /// What a forward call saves for the backward, in the kind that the activation's
 /// [`saved`](Activation::saved) asks for.
@@ -135,15 +135,15 @@ impl<T: Scalar> Dense<T> {
         bias.map_or(Ok(()), |b| check_len("b of X·Wᵀ + b", outputs, b.len()))?;
         contiguous("A's strides", (a.row_stride(), a.col_stride()))?;
         let state = match (saved, act.saved()) {
-            (SavedMut::Nothing, _) => State::NONE,
+            (SavedMut::Nothing, _) => State::Nothing,
             (SavedMut::Mask(m), Saved::Mask) => {
                 check_len("the mask", Self::mask_len(rows, outputs), m.len())?;
-                State { mask: m.as_mut_ptr(), mask_ld: outputs.div_ceil(8), ..State::NONE }
+                State::Mask { ptr: m.as_mut_ptr(), ld: outputs.div_ceil(8) }
             }
             (SavedMut::Derivative(mut d), Saved::Derivative) => {
                 check_shape("the derivative", (rows, outputs), d.shape())?;
                 contiguous("the derivative's strides", (d.row_stride(), d.col_stride()))?;
-                State { values: d.as_mut_ptr(), ld: d.row_stride() as usize, ..State::NONE }
+                State::Values { ptr: d.as_mut_ptr(), ld: d.row_stride() as usize }
             }
             _ => return Err(kind_of_state(act)),
         };
@@ -183,15 +183,15 @@ impl<T: Scalar> Dense<T> {
             check_len("db", inputs, db.len())?;
         }
         let state = match (saved, act.saved()) {
-            (SavedRef::Nothing, Saved::Nothing) => State::NONE,
+            (SavedRef::Nothing, Saved::Nothing) => State::Nothing,
             (SavedRef::Mask(m), Saved::Mask) => {
                 check_len("the mask", Self::mask_len(rows, inputs), m.len())?;
-                State { mask: m.as_ptr().cast_mut(), mask_ld: inputs.div_ceil(8), ..State::NONE }
+                State::Mask { ptr: m.as_ptr().cast_mut(), ld: inputs.div_ceil(8) }
             }
             (SavedRef::Values(v), Saved::Derivative | Saved::Output) => {
                 check_shape("the saved state", (rows, inputs), v.shape())?;
                 contiguous("the saved state's strides", (v.row_stride(), v.col_stride()))?;
-                State { values: v.as_ptr().cast_mut(), ld: v.row_stride() as usize, ..State::NONE }
+                State::Values { ptr: v.as_ptr().cast_mut(), ld: v.row_stride() as usize }
             }
             _ => return Err(kind_of_state(act)),
         };
@@ -257,7 +257,6 @@ fn kind_of_state<T: Scalar>(act: Activation<T>) -> Error {
         Saved::Nothing => "nothing",
         Saved::Mask => "a mask",
         Saved::Output => "its output",
-        Saved::Pre => "its pre-activation",
         Saved::Derivative => "its derivative",
     };
     Error::Saved { activation: act.name(), expected }

@@ -1,10 +1,7 @@
 //! The slots of the fused path, by parameters and batch.
 
-use super::slots::Slots;
+use super::slots::{MAX_SLOTS, Slots};
 use nablas_kernels::gemm::tile::CHAIN;
-
-/// Partial gradients at most.
-const MAX_SLOTS: usize = 64;
 
 /// Rows of a slot at least.
 pub(super) fn least_rows(params: usize) -> usize {

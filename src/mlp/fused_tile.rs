@@ -8,12 +8,11 @@ use super::{
     pass::Layers,
     spec::Mlp,
 };
-use crate::{MatMut, MatRef, Scalar, engine::Engine, gemm::operand, product::State, shared::Shared};
+use crate::{MatMut, MatRef, Scalar, engine::Engine, gemm::operand, shared::Shared};
 use nablas_kernels::{
-    act::{Activation, BackwardRows, ForwardRows, Rows, Saved},
+    act::{Activation, BackwardRows, ForwardRows, Rows, Saved, State},
     gemm::{
-        dense::{Derivative, ForwardTile, InputVjpTile, TileDerivative, WeightVjpTile},
-        epilogue::Save,
+        dense::{ForwardTile, InputVjpTile, WeightVjpTile},
         pack::{Operand, PackPanels, Right, Share},
         shape::PAD,
         turned::{FEW_INPUTS, FEW_OUTPUTS, ForwardTurned, WeightVjpTurned},
@@ -251,7 +250,7 @@ impl<T: Scalar> Layers for Tile<'_, T> {
         // A_L goes straight to the caller, unless the backward pass wants it beside the derivative.
         let out = end.and_then(direct).filter(|_| !(self.save && act.saved() == Saved::Output));
         let (a, whole) = (out.unwrap_or(self.acts.a(l)), out.is_none());
-        let save = if self.save { self.acts.state(net.mlp, l).save(act) } else { Save::NONE };
+        let save = if self.save { self.acts.state(net.mlp, l).written(act) } else { State::Nothing };
         let (raw, bias) = (net.params.w(l).cast_const(), net.panels.add(net.layout[l].bias).cast_const());
         let w = match net.across(l) {
             true => Right::Columns(raw, k),
@@ -264,9 +263,8 @@ impl<T: Scalar> Layers for Tile<'_, T> {
             if n <= FEW_OUTPUTS && x.rs >= 0 {
                 net.engine.run_raw(ForwardTurned { m, k, n, x, w: raw, bias, z: a });
                 if act != Activation::Identity {
-                    let state = if self.save { self.acts.state(net.mlp, l) } else { State::NONE };
                     let z = Rows { ptr: a.0, ld: a.1, rows: m, cols: n };
-                    net.engine.run(ForwardRows::new(act, z, state.kept_by_forward(act)));
+                    net.engine.run(ForwardRows::new(act, z, save));
                 }
             } else {
                 net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a, save, act, whole });
@@ -284,7 +282,7 @@ impl<T: Scalar> Layers for Tile<'_, T> {
         // SAFETY: the tile's maker vouched. Where the cotangent is read in place, the activation is the identity.
         unsafe {
             if act != Activation::Identity {
-                let kept = self.acts.state(mlp, last).kept(act);
+                let kept = self.acts.state(mlp, last);
                 let d = Rows { ptr, ld, rows, cols };
                 self.net.engine.run(BackwardRows::new(act, d, kept, db));
             } else if !db.is_null() {
@@ -320,9 +318,10 @@ impl<T: Scalar> Layers for Tile<'_, T> {
         unsafe {
             if l > 0 {
                 let act = net.mlp.layers()[l - 1].activation;
-                let derivative = match self.shared && act.saved() == Saved::Derivative {
-                    true => TileDerivative::Output,
-                    false => TileDerivative::Apart(self.acts.state(net.mlp, l - 1).derivative(act)),
+                let out = self.arena.block.g(l - 1);
+                let state = match self.shared && act.saved() == Saved::Derivative {
+                    true => State::Values { ptr: out.0, ld: out.1 },
+                    false => self.acts.state(net.mlp, l - 1),
                 };
                 // The sums go on in padded memory, and back: tiles at no edge are the faster ones.
                 let (db, mut sums) = (self.db(l - 1), self.arena.base.wrapping_add(self.arena.ends.sums));
@@ -331,8 +330,7 @@ impl<T: Scalar> Layers for Tile<'_, T> {
                 } else {
                     core::ptr::copy_nonoverlapping(db.cast_const(), sums, n);
                 }
-                let (out, whole) = (self.arena.block.g(l - 1), true);
-                net.engine.run_raw(InputVjpTile { m, k, n, delta, w, derivative, out, sums, whole });
+                net.engine.run_raw(InputVjpTile { m, k, n, delta, w, act, state, out, sums, whole: true });
                 if !db.is_null() {
                     core::ptr::copy_nonoverlapping(sums.cast_const(), db, n);
                 }
@@ -340,8 +338,8 @@ impl<T: Scalar> Layers for Tile<'_, T> {
             } else if let Some(dx) = self.dx {
                 let straight = direct(dx);
                 let (out, whole) = (straight.unwrap_or(self.arena.x()), false);
-                let (derivative, sums) = (TileDerivative::Apart(Derivative::One), core::ptr::null_mut());
-                net.engine.run_raw(InputVjpTile { m, k, n, delta, w, derivative, out, sums, whole });
+                let (act, state, sums) = (Activation::Identity, State::Nothing, core::ptr::null_mut());
+                net.engine.run_raw(InputVjpTile { m, k, n, delta, w, act, state, out, sums, whole });
                 if straight.is_none() {
                     let from = Operand { ptr: out.0.cast_const(), rs: out.1 as isize, cs: 1 };
                     copy_rows((m, n), from, dx);

@@ -13,11 +13,11 @@ use crate::{
     Activation, MatMut, MatRef, Scalar,
     gemm::operand,
     memory::Regions,
-    product::{Cut, Op, State, Sums},
+    product::{Cut, Op, Sums},
 };
 use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{
-    act::{BackwardRows, Rows, Saved},
+    act::{BackwardRows, Rows, Saved, State},
     gemm::{
         pack::{Operand, Share},
         shape::padded,
@@ -128,7 +128,7 @@ impl Layered {
             Kind::Forward => {
                 let last = l + 1 == mlp.layers().len();
                 let a = if last { self.output(call) } else { acts.a(l) };
-                let state = if self.saves(call) { acts.state(mlp, l) } else { State::NONE };
+                let state = if self.saves(call) { acts.state(mlp, l) } else { State::Nothing };
                 let bias = call.params.b(l).cast_const();
                 Op::forward((batch, outputs, inputs), below, w, bias, a, state, spec.activation)
             }
@@ -143,7 +143,7 @@ impl Layered {
                 } else {
                     let dx = call.backward.as_ref().and_then(|b| b.dx);
                     let out = dx.and_then(|dx| dx.direct()).unwrap_or(self.spare(call));
-                    (Activation::Identity, State::NONE, out)
+                    (Activation::Identity, State::Nothing, out)
                 };
                 Op::input_vjp((batch, inputs, outputs), delta(), w, state, act, out)
             }
@@ -298,7 +298,7 @@ impl Layered {
                 }
             }
             let act = mlp.layers()[last].activation;
-            let (d, kept) = (Rows { ptr, ld, rows, cols: n }, acts.state(mlp, last).kept(act));
+            let (d, kept) = (Rows { ptr, ld, rows, cols: n }, acts.state(mlp, last));
             if act != Activation::Identity {
                 call.setup.engine().run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
             }
@@ -343,11 +343,16 @@ impl<T: Scalar> Path<T> for Layered {
         let op = match kind {
             Kind::Forward => {
                 let (bias, act) = (core::ptr::null(), Activation::Identity);
-                Op::forward(sizes(spec.outputs, spec.inputs), w, w, bias, null, State::NONE, act)
+                Op::forward(sizes(spec.outputs, spec.inputs), w, w, bias, null, State::Nothing, act)
             }
-            _ => {
-                Op::input_vjp(sizes(spec.inputs, spec.outputs), w, w, State::NONE, Activation::Identity, null)
-            }
+            _ => Op::input_vjp(
+                sizes(spec.inputs, spec.outputs),
+                w,
+                w,
+                State::Nothing,
+                Activation::Identity,
+                null,
+            ),
         };
         let (wide, deep) = cut.blocks();
         for block in 0..wide * deep {

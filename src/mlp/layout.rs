@@ -2,10 +2,10 @@
 //! made; those of a store are multiples of its rows, so that one store describes any number of them.
 
 use super::spec::{LayerSpec, Mlp};
-use crate::{Scalar, memory::Regions, product::State};
+use crate::{Scalar, memory::Regions};
 use alloc::vec::Vec;
 use nablas_kernels::{
-    act::Saved,
+    act::{Saved, State},
     gemm::{
         shape::{PAD, padded},
         turned::FEW_OUTPUTS,
@@ -103,12 +103,17 @@ impl<T: Scalar> Block<'_, T> {
     /// What layer index `l` saves.
     pub(crate) fn state(self, mlp: &Mlp<T>, l: usize) -> State<T> {
         let s = self.store.layers[l];
-        let saved = mlp.layers()[l].activation.saved();
-        let (values, ld) = if saved == Saved::Output { self.a(l) } else { self.g(l) };
-        let masks = self.base.wrapping_add(self.rows * self.store.row).cast::<u8>();
-        let mask = masks.wrapping_add(self.rows * s.mask + self.row * s.mask_ld);
-        let mask = if saved == Saved::Mask { mask } else { core::ptr::null_mut() };
-        State { values, ld, mask, mask_ld: s.mask_ld }
+        let values = |(ptr, ld)| State::Values { ptr, ld };
+        match mlp.layers()[l].activation.saved() {
+            Saved::Nothing => State::Nothing,
+            Saved::Mask => {
+                let masks = self.base.wrapping_add(self.rows * self.store.row).cast::<u8>();
+                let ptr = masks.wrapping_add(self.rows * s.mask + self.row * s.mask_ld);
+                State::Mask { ptr, ld: s.mask_ld }
+            }
+            Saved::Output => values(self.a(l)),
+            Saved::Derivative => values(self.g(l)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     pass::{self, Layers},
     path::{Path, PathKind},
     setup::Setup,
-    slots::{Slots, Span},
+    slots::{MAX_SLOTS, Slots, Span},
     spec::{LayerSpec, Mlp},
 };
 use crate::{
@@ -18,17 +18,16 @@ use crate::{
     engine::Engine,
     gemm::operand,
     memory::{Regions, line},
-    product::State,
     shared::Shared,
 };
 use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{
-    act::{BackwardRows, Rows, Saved},
+    act::{Activation, BackwardRows, Rows, Saved, State},
     cache,
     gemm::{
-        dense::{Derivative, TileDerivative},
-        epilogue::Save,
-        narrow::{Features, FoldLanes, LANES, NarrowForward, NarrowInputVjp, NarrowWeightVjp, clear_tail},
+        narrow::{
+            Features, FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp, VIRTUAL_LANES, clear_tail,
+        },
         pack::{CopyRows, Operand},
         shape::padded,
         tile::CHAIN,
@@ -39,14 +38,12 @@ use nablas_kernels::{
 const NARROW_PARAMS: usize = 1 << 12;
 /// Rows of a slot at least: the fold of the virtual lanes is then a few per cent of the slot's work.
 const SLOT_ROWS: usize = 512;
-/// Slots at most.
-const MAX_SLOTS: usize = 64;
 /// Rows of a tile at most.
 const MAX_TILE_ROWS: usize = 512;
 /// Up to so many rows, over the square of [`padding`], go with features in the lanes: measured, leaves no trace in the bits.
 const FEW_ROWS: f64 = 58.0;
 /// Rows whose sums are one chain in each virtual lane.
-const RUN: usize = CHAIN * LANES;
+const RUN: usize = CHAIN * VIRTUAL_LANES;
 
 /// Whether samples in the lanes pay: the network is small, and features in the lanes would make more than 15 %
 /// multiply-adds on padding. A property of the network alone.
@@ -109,7 +106,7 @@ impl Narrow {
         let panels = at.take::<T>(panels_len);
         let mut arena = Regions::default();
         arena.take::<T>(tile.features * Tile::<T>::arena_ld(tile_rows));
-        let sums = arena.take::<T>(LANES * params);
+        let sums = arena.take::<T>(VIRTUAL_LANES * params);
         let run_sums = (slots(batch).rows > RUN).then(|| arena.take::<T>(params));
         let len = arena.len("an arena").unwrap_or(usize::MAX);
         debug_assert!(len.is_multiple_of(line::<T>()) || len == usize::MAX);
@@ -122,10 +119,10 @@ impl Narrow {
         Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, partials, few }
     }
 
-    fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> Net<'a, T> {
+    fn net<'a, T: Scalar>(&'a self, call: &Call<'a, T>) -> NarrowNet<'a, T> {
         let panels = call.panels.map_or(call.memory.add(self.panels), |p| p.0);
         let (mlp, engine) = (&call.setup.mlp, call.setup.engine());
-        Net { mlp, engine, params: call.params, transposed: &self.transposed, panels: Shared(panels) }
+        NarrowNet { mlp, engine, params: call.params, transposed: &self.transposed, panels: Shared(panels) }
     }
 
     /// A seat's tile, and the start of its arena.
@@ -137,7 +134,7 @@ impl Narrow {
     /// Where the state of a tile of the batch is kept, if it is.
     fn kept<'a, T: Scalar>(&'a self, call: &Call<'_, T>, t: Span) -> Option<Tile<'a, T>> {
         let base = call.kept?.add(self.kept.features * t.start);
-        Some(Tile { base, store: &self.kept, ld: (t.end - t.start).next_multiple_of(LANES) })
+        Some(Tile { base, store: &self.kept, ld: (t.end - t.start).next_multiple_of(VIRTUAL_LANES) })
     }
 
     /// The slots of a call in groups: of one each, where there is nothing to fold.
@@ -189,7 +186,7 @@ impl Narrow {
                 pass::backward(layers, dx.is_some(), &mut pass);
                 if let Some(run) = run.filter(|_| t.ends && whole.is_none()) {
                     for (from, out, count) in run.pieces(0, net.mlp.param_len()) {
-                        let lanes = sums.wrapping_add(from * LANES).cast_const();
+                        let lanes = sums.wrapping_add(from * VIRTUAL_LANES).cast_const();
                         net.engine.run_raw(FoldLanes { lanes, out, count });
                     }
                 }
@@ -217,7 +214,7 @@ impl<T: Scalar> Path<T> for Narrow {
     }
 
     fn kept_len(&self, batch: usize) -> usize {
-        batch.checked_next_multiple_of(LANES).unwrap_or(usize::MAX).saturating_mul(self.kept.features)
+        batch.checked_next_multiple_of(VIRTUAL_LANES).unwrap_or(usize::MAX).saturating_mul(self.kept.features)
     }
 
     fn panels_len(&self) -> usize {
@@ -230,14 +227,14 @@ impl<T: Scalar> Path<T> for Narrow {
 
     unsafe fn pack_panels(&self, setup: &Setup<T>, params: Places<'_, T>, item: usize, to: *mut T) {
         let (mlp, engine) = (&setup.mlp, setup.engine());
-        let net = Net { mlp, engine, params, transposed: &self.transposed, panels: Shared(to) };
+        let net = NarrowNet { mlp, engine, params, transposed: &self.transposed, panels: Shared(to) };
         // SAFETY: the caller's promise.
         unsafe { net.transpose(item) }
     }
 
     fn touched(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> f64 {
         let params = setup.mlp.param_len();
-        let folded = if goal == Goal::Forward { 0 } else { slots(batch).count * (1 + LANES) };
+        let folded = if goal == Goal::Forward { 0 } else { slots(batch).count * (1 + VIRTUAL_LANES) };
         params as f64 * (1 + folded) as f64
     }
 
@@ -285,7 +282,7 @@ impl<T: Scalar> Path<T> for Narrow {
 
 /// The network and its parameters: what every tile reads.
 #[derive(Clone, Copy)]
-struct Net<'a, T: Scalar> {
+struct NarrowNet<'a, T: Scalar> {
     mlp: &'a Mlp<T>,
     engine: &'a Engine,
     params: Places<'a, T>,
@@ -294,7 +291,7 @@ struct Net<'a, T: Scalar> {
     panels: Shared<T>,
 }
 
-impl<T: Scalar> Net<'_, T> {
+impl<T: Scalar> NarrowNet<'_, T> {
     fn weights(&self, l: usize) -> Operand<T> {
         let rs = self.mlp.layers()[l].inputs as isize;
         Operand { ptr: self.params.w(l).cast_const(), rs, cs: 1 }
@@ -349,9 +346,9 @@ impl<T: Scalar> Net<'_, T> {
 }
 
 /// A tile on its way through the layers. Whoever makes one vouches: its tiles and `dx` are valid over the samples, `sums`
-/// over [`LANES`] times the parameters, nothing else accesses what it writes, and Wᵀ is there for a backward pass.
+/// over [`VIRTUAL_LANES`] times the parameters, nothing else accesses what it writes, and Wᵀ is there for a backward pass.
 struct Through<'a, T: Scalar> {
-    net: Net<'a, T>,
+    net: NarrowNet<'a, T>,
     /// What the forward pass saves and the backward pass reads.
     acts: Tile<'a, T>,
     /// What takes δ.
@@ -405,7 +402,7 @@ impl<T: Scalar> Layers for Through<'_, T> {
         let spec = &net.mlp.layers()[l];
         let (k, m, act) = (spec.inputs, spec.outputs, spec.activation);
         let (w, bias, a) = (net.weights(l), net.params.b(l).cast_const(), self.acts.a(l));
-        let save = if self.save { self.acts.state(act, l).save(act) } else { Save::NONE };
+        let save = if self.save { self.acts.state(act, l).written(act) } else { State::Nothing };
         self.input = a;
         // SAFETY: the pass' maker vouched; each layer has its own part of the tile.
         unsafe { net.engine.run_raw(NarrowForward { m, k, samples, w, x, bias, a, save, act }) }
@@ -417,7 +414,7 @@ impl<T: Scalar> Layers for Through<'_, T> {
         self.delta = self.work.features(self.work.store.dy);
         let Features { ptr, ld } = self.delta;
         let d = Rows { ptr, ld, rows: self.net.mlp.outputs(), cols: self.samples };
-        let kept = self.acts.state(act, last).kept(act);
+        let kept = self.acts.state(act, last);
         // SAFETY: the pass' maker vouched.
         unsafe { self.net.engine.run(BackwardRows::new(act, d, kept, core::ptr::null_mut())) }
     }
@@ -426,8 +423,8 @@ impl<T: Scalar> Layers for Through<'_, T> {
         let (samples, delta, fresh) = (self.samples, self.delta, self.fresh);
         let (n, m) = (self.net.mlp.layers()[l].inputs, self.net.mlp.layers()[l].outputs);
         let a = if l > 0 { self.acts.a(l - 1) } else { self.acts.x() };
-        let dw = self.sums.wrapping_add(self.net.mlp.layer_offset(l) * LANES);
-        let db = dw.wrapping_add(n * m * LANES);
+        let dw = self.sums.wrapping_add(self.net.mlp.layer_offset(l) * VIRTUAL_LANES);
+        let db = dw.wrapping_add(n * m * VIRTUAL_LANES);
         let whole = self.whole.map(|to| (to.w(l), to.b(l)));
         // SAFETY: the pass' maker vouched.
         unsafe { self.net.engine.run_raw(NarrowWeightVjp { m, n, samples, delta, a, dw, db, fresh, whole }) }
@@ -436,21 +433,21 @@ impl<T: Scalar> Layers for Through<'_, T> {
     fn input_vjp(&mut self, l: usize) {
         let (net, samples, delta, wt) = (&self.net, self.samples, self.delta, self.net.transposed(l));
         let (m, k) = (net.mlp.layers()[l].inputs, net.mlp.layers()[l].outputs);
-        let (out, derivative) = if l > 0 {
-            let act = net.mlp.layers()[l - 1].activation;
-            let derivative = match self.shared && act.saved() == Saved::Derivative {
-                true => TileDerivative::Output,
-                false => TileDerivative::Apart(State::derivative(self.acts.state(act, l - 1), act)),
+        let (out, act, state) = if l > 0 {
+            let (act, out) = (net.mlp.layers()[l - 1].activation, self.work.g(l - 1));
+            let state = match self.shared && act.saved() == Saved::Derivative {
+                true => State::Values { ptr: out.ptr, ld: out.ld },
+                false => self.acts.state(act, l - 1),
             };
-            (self.work.g(l - 1), derivative)
+            (out, act, state)
         } else {
             // X of the tile has been read for the last time, unless it is kept, and then it is not `work`'s.
-            (self.work.x(), TileDerivative::Apart(Derivative::One))
+            (self.work.x(), Activation::Identity, State::Nothing)
         };
         self.delta = out;
         // SAFETY: the pass' maker vouched; δ takes the place of a derivative only where the two are one.
         unsafe {
-            net.engine.run_raw(NarrowInputVjp { m, k, samples, wt, delta, derivative, out });
+            net.engine.run_raw(NarrowInputVjp { m, k, samples, wt, delta, act, state, out });
             if let Some(dx) = self.dx.filter(|_| l == 0) {
                 net.store(out, (samples, m), dx);
             }

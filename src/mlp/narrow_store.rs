@@ -1,16 +1,16 @@
 //! Where the state of a tile of the narrow path lies: feature-major, one leading dimension for all.
 
 use super::spec::{LayerSpec, Mlp};
-use crate::{Scalar, product::State};
+use crate::Scalar;
 use alloc::vec::Vec;
 use nablas_kernels::{
-    act::{Activation, Saved},
+    act::{Activation, Saved, State},
     gemm::narrow::Features,
 };
 
 /// Where one layer's state lies, in features.
 #[derive(Debug, Clone, Copy)]
-struct LayerStore {
+struct NarrowLayer {
     a: usize,
     /// The derivative, or δ.
     g: usize,
@@ -20,7 +20,7 @@ struct LayerStore {
 /// The features of a tile, or of what a forward pass keeps.
 #[derive(Debug, Clone)]
 pub(crate) struct NarrowStore {
-    layers: Vec<LayerStore>,
+    layers: Vec<NarrowLayer>,
     x: usize,
     /// Of a tile alone: ∂L/∂A_L, then δ_L.
     pub(crate) dy: usize,
@@ -56,7 +56,7 @@ impl NarrowStore {
         };
         let layer = |l: &LayerSpec<T>| {
             let saved = l.activation.saved();
-            LayerStore {
+            NarrowLayer {
                 a: take(l.outputs),
                 g: take(if delta || saved == Saved::Derivative { l.outputs } else { 0 }),
                 mask: take(if saved == Saved::Mask { l.outputs.div_ceil(8 * size_of::<T>()) } else { 0 }),
@@ -112,11 +112,14 @@ impl<T: Scalar> Tile<'_, T> {
 
     /// What layer index `l` saves: in memory laid out as a layer of `samples` outputs with features as rows.
     pub(crate) fn state(self, act: Activation<T>, l: usize) -> State<T> {
-        let values = if act.saved() == Saved::Output { self.a(l) } else { self.g(l) };
-        let mask = match act.saved() {
-            Saved::Mask => self.features(self.store.layers[l].mask).ptr.cast(),
-            _ => core::ptr::null_mut(),
-        };
-        State { values: values.ptr, ld: values.ld, mask, mask_ld: self.ld / 8 }
+        let values = |Features { ptr, ld }| State::Values { ptr, ld };
+        match act.saved() {
+            Saved::Nothing => State::Nothing,
+            Saved::Mask => {
+                State::Mask { ptr: self.features(self.store.layers[l].mask).ptr.cast(), ld: self.ld / 8 }
+            }
+            Saved::Output => values(self.a(l)),
+            Saved::Derivative => values(self.g(l)),
+        }
     }
 }

@@ -3,6 +3,9 @@
 //! A slot's rows are summed in order, in chains of so many rows (a *run*); the slots are added by a fixed tree. All of it
 //! by shape alone, since it decides in which order the batch is summed.
 
+/// Slots at most: partial gradients of a batch.
+pub(crate) const MAX_SLOTS: usize = 64;
+
 /// The slots of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slots {

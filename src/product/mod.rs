@@ -8,7 +8,6 @@ mod alone;
 mod cut;
 mod op;
 mod ops;
-mod state;
 mod sums;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -17,5 +16,4 @@ pub(crate) use alone::{members, run, scratch_len, sum};
 pub(crate) use cut::{At, Cut};
 pub(crate) use op::{Finish, Op};
 pub(crate) use ops::Ops;
-pub(crate) use state::State;
 pub(crate) use sums::Sums;

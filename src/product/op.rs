@@ -1,9 +1,8 @@
 //! A product and what becomes of it.
 
-use super::State;
 use crate::Scalar;
 use nablas_kernels::{
-    act::Activation,
+    act::{Activation, State},
     gemm::{
         epilogue::Start,
         pack::{Operand, Right},

@@ -173,10 +173,10 @@ impl<T: Scalar> Ops<T> {
                     engine.run_raw(block.with_epilogue(Plain { c, ldc, start }));
                 }
                 Finish::Forward { bias, a, state, act } => {
-                    engine.run_raw(ForwardBlock { block, bias, a, save: state.save(act), act });
+                    engine.run_raw(ForwardBlock { block, bias, a, save: state.written(act), act });
                 }
                 Finish::InputVjp { state, act, out } => {
-                    engine.run_raw(InputVjpBlock { block, derivative: state.derivative(act), out });
+                    engine.run_raw(InputVjpBlock { block, act, state, out });
                 }
             }
         }
@@ -222,14 +222,13 @@ unsafe fn foreign<T: Scalar>(
                     }
                 }
                 backend.gemm(T::ONE, a, b, T::ONE, c)?;
-                engine.run(ForwardRows::new(act, z, state.at(row, 0).kept_by_forward(act)));
+                engine.run(ForwardRows::new(act, z, state.at(row).written(act)));
                 Ok(())
             }
             Finish::InputVjp { state, act, out } => {
                 let (c, d) = rows(out);
                 backend.gemm(T::ONE, a, b, T::ZERO, c)?;
-                let kept = state.at(row, 0).kept(act);
-                engine.run(BackwardRows::new(act, d, kept, core::ptr::null_mut()));
+                engine.run(BackwardRows::new(act, d, state.at(row), core::ptr::null_mut()));
                 Ok(())
             }
         }

@@ -1,6 +1,6 @@
 //! What becomes of a foreign backend's failure.
 
-use super::{Op, Ops, State, run};
+use super::{Op, Ops, run};
 use crate::{
     Activation, Adam, Backend, BackendKind, IsaToken, Loss, LossKind, MatMut, MatRef, Mlp, Plan, PlanOptions,
     Reduction, Scalar, Targets, Team, TeamOptions,
@@ -11,6 +11,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use nablas_kernels::act::State;
 
 const FIRST: Error = Error::Backend { name: "failing", why: "the first" };
 const SECOND: Error = Error::Backend { name: "failing", why: "the second" };
@@ -62,7 +63,7 @@ fn product(failing: &Failing, members: usize) -> Result<()> {
     let (x, w, mut out) = (vec![1.0; m * k], vec![2.0; n * k], vec![f32::NAN; m * n]);
     let (x, w) = (operand(MatRef::new(&x, m, k)?), operand(MatRef::new(&w, n, k)?));
     let (a, none) = ((out.as_mut_ptr(), n), core::ptr::null());
-    let op = Op::forward(sizes, x, w, none, a, State::NONE, Activation::Identity);
+    let op = Op::forward(sizes, x, w, none, a, State::Nothing, Activation::Identity);
     // SAFETY: the operands are as large as the product, A is this call's; a foreign product has no scratch.
     unsafe { run(&ops, op, None, core::ptr::null_mut()) }?;
     assert!(out.iter().all(|a| *a == 10.0));

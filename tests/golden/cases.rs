@@ -138,7 +138,7 @@ impl Case {
 
     /// Of the layers but the last, and of the last.
     pub(crate) fn activations<T: Scalar>(&self) -> [Activation<T>; 2] {
-        let all: [Activation<T>; ACTIVATIONS] = activations::all();
+        let all = activations::all();
         [Factor::Hidden, Factor::Last].map(|which| all[self.value(which)])
     }
 

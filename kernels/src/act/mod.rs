@@ -13,6 +13,8 @@ mod relu;
 mod rows;
 mod sigmoid;
 mod slices;
+mod state;
+mod table;
 mod tail;
 
 pub use elu::{Elu, Exp, Selu};
@@ -20,9 +22,11 @@ pub use gelu::{Gelu, GeluTanh};
 pub use mask::{load_mask, mask_bytes, store_mask};
 pub use parse::ParseActivationError;
 pub use relu::{ClippedRelu, HardSwish, Identity, LeakyRelu, Relu};
-pub use rows::{BackwardRows, ForwardRows, Kept, Rows, backward_rows, forward_rows, forward_vectors};
+pub use rows::{BackwardRows, ForwardRows, Rows, backward_rows, forward_rows, forward_vectors};
 pub use sigmoid::{Mish, Sigmoid, Silu, Sin, Softplus, Tanh};
-pub use slices::{Forward, Jvp, Value, ValueInPlace, Vjp, VjpInPlace};
+pub use slices::{Forward, Value, Vjp};
+pub use state::State;
+pub use table::Activation;
 
 use crate::{
     isa::{Arith, Real},
@@ -36,10 +40,8 @@ pub enum Saved {
     Nothing,
     /// One bit an element: which branch it took.
     Mask,
-    /// The activation A itself.
+    /// The activation A itself, which is its own derivative.
     Output,
-    /// The pre-activation Z.
-    Pre,
     /// The derivative g'(Z), computed beside the value.
     Derivative,
 }
@@ -66,50 +68,30 @@ pub trait Function<T: Math>: Copy {
         match Self::SAVED {
             Saved::Nothing => isa.select(isa.eq(z, z), g, z),
             Saved::Mask => {
-                let picked = self.from_mask(isa, self.branch(isa, z), g);
+                let picked = from_mask(isa, self.branch(isa, z), self.slope(), g);
                 isa.select(isa.eq(z, z), picked, z)
             }
             _ => isa.mul(g, self.derivative(isa, z)),
         }
     }
 
-    /// For [`Saved::Mask`]: the bit to save, set where z takes the branch of the first of the
-    /// [`slopes`](Self::slopes). NaN sets it, so that a NaN cotangent passes.
+    /// For [`Saved::Mask`]: the bit to save, set where the derivative is 1. NaN sets it, so that a NaN cotangent passes.
     #[inline(always)]
     fn branch<I: Arith<T>>(self, isa: I, z: I::V) -> I::M {
         isa.not_m(isa.le(z, isa.zero()))
     }
-    /// For [`Saved::Mask`]: the derivative where the bit is set, and where it is clear.
+    /// For [`Saved::Mask`]: the derivative where the bit is clear.
     #[inline(always)]
-    fn slopes(self) -> (T, T) {
-        (T::ONE, T::ZERO)
-    }
-    /// For [`Saved::Mask`]: g times the slope that the mask selects. A slope of 0 gives 0 whatever g is.
-    #[inline(always)]
-    #[expect(clippy::wrong_self_convention, reason = "named for the saved state that it starts from")]
-    fn from_mask<I: Arith<T>>(self, isa: I, m: I::M, g: I::V) -> I::V {
-        let (set, clear) = self.slopes();
-        isa.select(m, times(isa, set, g), times(isa, clear, g))
-    }
-    /// For [`Saved::Output`]: g'(z) from a = g(z).
-    #[inline(always)]
-    #[expect(clippy::wrong_self_convention, reason = "named for the saved state that it starts from")]
-    fn from_output<I: Arith<T>>(self, isa: I, a: I::V) -> I::V {
-        let _ = isa;
-        a
+    fn slope(self) -> T {
+        T::ZERO
     }
 }
 
-/// slope · g; 0 for a slope of 0, g itself for 1.
+/// g where the mask is set, and elsewhere g times a slope: 0 for a slope of 0, whatever g is.
 #[inline(always)]
-fn times<T: Real, I: Arith<T>>(isa: I, slope: T, g: I::V) -> I::V {
-    if slope == T::ZERO {
-        isa.zero()
-    } else if slope == T::ONE {
-        g
-    } else {
-        isa.mul(isa.splat(slope), g)
-    }
+pub fn from_mask<T: Real, I: Arith<T>>(isa: I, m: I::M, slope: T, g: I::V) -> I::V {
+    let clear = if slope == T::ZERO { isa.zero() } else { isa.mul(isa.splat(slope), g) };
+    isa.select(m, g, clear)
 }
 
 /// A constant, rounded to `T`, in every lane.
@@ -131,82 +113,4 @@ pub trait WithFunction<T: Math> {
     type Output;
     /// The work. Implementations are `#[inline(always)]` where they run inside a kernel.
     fn with<F: Function<T>>(self, f: F) -> Self::Output;
-}
-
-/// The activations, as a value. Parameters are finite; see [`check`](Activation::check).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Activation<T> {
-    /// z.
-    Identity,
-    /// max(z, 0); g'(0) = 0.
-    Relu,
-    /// z for z > 0, α·z otherwise.
-    LeakyRelu(T),
-    /// min(max(z, 0), c), c > 0; the derivative is 1 strictly inside (0, c).
-    ClippedRelu(T),
-    /// z for z > 0, α·(eᶻ − 1) otherwise.
-    Elu(T),
-    /// λ·ELU(α) with the constants of Klambauer et al. 2017.
-    Selu,
-    /// σ(z).
-    Sigmoid,
-    /// tanh z.
-    Tanh,
-    /// ln(1 + eᶻ).
-    Softplus,
-    /// z·σ(z).
-    Silu,
-    /// z·Φ(z), by erf.
-    Gelu,
-    /// ½z·(1 + tanh(√(2/π)·(z + 0.044715·z³))).
-    GeluTanh,
-    /// z·tanh(softplus z).
-    Mish,
-    /// z·min(max(z + 3, 0), 6)/6.
-    HardSwish,
-    /// eᶻ.
-    Exp,
-    /// sin(ω·z).
-    Sin(T),
-}
-
-/// What [`Activation::saved`] asks of a function.
-struct AskSaved;
-
-impl<T: Math> WithFunction<T> for AskSaved {
-    type Output = Saved;
-    #[inline(always)]
-    fn with<F: Function<T>>(self, _: F) -> Saved {
-        F::SAVED
-    }
-}
-
-impl<T: Math> Activation<T> {
-    /// Does `work` with this activation as a type.
-    #[inline(always)]
-    pub fn dispatch<D: WithFunction<T>>(self, work: D) -> D::Output {
-        match self {
-            Self::Identity => work.with(Identity),
-            Self::Relu => work.with(Relu),
-            Self::LeakyRelu(alpha) => work.with(LeakyRelu(alpha)),
-            Self::ClippedRelu(c) => work.with(ClippedRelu(c)),
-            Self::Elu(alpha) => work.with(Elu(alpha)),
-            Self::Selu => work.with(Selu),
-            Self::Sigmoid => work.with(Sigmoid),
-            Self::Tanh => work.with(Tanh),
-            Self::Softplus => work.with(Softplus),
-            Self::Silu => work.with(Silu),
-            Self::Gelu => work.with(Gelu),
-            Self::GeluTanh => work.with(GeluTanh),
-            Self::Mish => work.with(Mish),
-            Self::HardSwish => work.with(HardSwish),
-            Self::Exp => work.with(Exp),
-            Self::Sin(omega) => work.with(Sin(omega)),
-        }
-    }
-
-    /// What its backward needs.
-    pub fn saved(self) -> Saved {
-        self.dispatch(AskSaved)
-    }
 }

@@ -43,8 +43,8 @@ impl<T: Math> Function<T> for LeakyRelu<T> {
         (a, self.vjp(isa, z, isa.splat(T::ONE)))
     }
     #[inline(always)]
-    fn slopes(self) -> (T, T) {
-        (T::ONE, self.0)
+    fn slope(self) -> T {
+        self.0
     }
 }
 

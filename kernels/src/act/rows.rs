@@ -2,7 +2,7 @@
 //! with the column sums that are db.
 
 use super::{
-    Activation, Exp, Function, Identity, LeakyRelu, Relu, Saved, Tanh, WithFunction,
+    Activation, Function, Identity, LeakyRelu, Relu, Saved, State, Tanh, WithFunction, from_mask,
     mask::{load_mask, store_mask},
     slices::{value, value_d},
 };
@@ -26,54 +26,20 @@ pub struct Rows<T> {
     pub cols: usize,
 }
 
-/// Where the state that a forward pass saves for the backward pass is; its kind is the function's
-/// [`SAVED`](Function::SAVED).
-#[derive(Debug, Clone, Copy)]
-pub enum Kept<T> {
-    /// Nowhere: none is needed, or none is wanted.
-    Nothing,
-    /// One bit an element; see [`store_mask`].
-    Mask {
-        /// The first row's first byte.
-        ptr: *mut u8,
-        /// Bytes from one row to the next.
-        ld: usize,
-    },
-    /// One element each: the derivative, the output or the pre-activation.
-    Elements {
-        /// The first row's first element.
-        ptr: *mut T,
-        /// Elements from one row to the next.
-        ld: usize,
-    },
-}
-
-impl<T> Kept<T> {
-    /// Row `i` of the mask and of the elements; null for the one that is not there.
-    #[inline(always)]
-    fn row(self, i: usize) -> (*mut u8, *mut T) {
-        match self {
-            Self::Nothing => (core::ptr::null_mut(), core::ptr::null_mut()),
-            Self::Mask { ptr, ld } => (ptr.wrapping_add(i * ld), core::ptr::null_mut()),
-            Self::Elements { ptr, ld } => (core::ptr::null_mut(), ptr.wrapping_add(i * ld)),
-        }
-    }
-}
-
-/// A = g(Z) in place, and into `kept` the mask or the derivative, if it asks for the kind that g saves.
+/// A = g(Z) in place, and into `state` the mask or the derivative, if it asks for the kind that g saves.
 ///
-/// An output need not be copied and a [`Saved::Pre`] cannot be kept in place: both leave `kept` untouched.
+/// An output need not be copied: `state` stays untouched.
 ///
 /// # Safety
-/// `z` and `kept` are valid for reads and writes of their rows × cols (a mask: rows × `mask_bytes(cols)`) and do
+/// `z` and `state` are valid for reads and writes of their rows × cols (a mask: rows × `mask_bytes(cols)`) and do
 /// not overlap.
 #[inline(always)]
-pub unsafe fn forward_rows<T: Math, F: Function<T>, I: Lanes<T>>(isa: I, f: F, z: Rows<T>, kept: Kept<T>) {
+pub unsafe fn forward_rows<T: Math, F: Function<T>, I: Lanes<T>>(isa: I, f: F, z: Rows<T>, state: State<T>) {
     for i in 0..z.rows {
         let row = z.ptr.wrapping_add(i * z.ld);
-        // SAFETY: row i is valid in z and in kept, which do not overlap.
+        // SAFETY: row i is valid in z and in state, which do not overlap.
         unsafe {
-            match (F::SAVED, kept.row(i)) {
+            match (F::SAVED, state.row(i)) {
                 (Saved::Mask, (mask, _)) if !mask.is_null() => forward_mask(isa, f, row, mask, z.cols),
                 (Saved::Derivative, (_, d)) if !d.is_null() => value_d(isa, f, row, row, d, z.cols),
                 _ => value(isa, f, row, row, z.cols),
@@ -107,7 +73,7 @@ unsafe fn forward_mask<T: Math, F: Function<T>, I: Lanes<T>>(
     }
 }
 
-/// δ ⊙ g' of `n` columns from `j`, from one row of the state that the forward pass kept.
+/// δ ⊙ g' of `n` columns from `j`, from one row of the state that the forward pass state.
 ///
 /// # Safety
 /// The row of the kind that `F` saves is readable for columns `j..j + n`; `j` is a multiple of `LANES`,
@@ -125,10 +91,8 @@ unsafe fn pull<T: Math, F: Function<T>, I: Lanes<T>>(
     unsafe {
         match F::SAVED {
             Saved::Nothing => delta,
-            Saved::Mask => f.from_mask(isa, load_mask(isa, mask, j, n), delta),
-            Saved::Output => isa.mul(delta, f.from_output(isa, load(isa, data.add(j), n))),
-            Saved::Derivative => isa.mul(delta, load(isa, data.add(j), n)),
-            Saved::Pre => f.vjp(isa, load(isa, data.add(j), n), delta),
+            Saved::Mask => from_mask(isa, load_mask(isa, mask, j, n), f.slope(), delta),
+            Saved::Output | Saved::Derivative => isa.mul(delta, load(isa, data.add(j), n)),
         }
     }
 }
@@ -142,29 +106,29 @@ const STRIP: usize = 4;
 /// rows of which the first starts from db_j, so it is the same on every ISA. Calls of less than a chain go on with it.
 ///
 /// # Safety
-/// `delta` is valid for reads and writes of its rows × cols; `kept` is of the kind that `F` saves and readable
+/// `delta` is valid for reads and writes of its rows × cols; `state` is of the kind that `F` saves and readable
 /// for as many; `db` is null (no sums) or valid for reads and writes of cols elements; none overlap.
 #[inline(always)]
 pub unsafe fn backward_rows<T: Math, F: Function<T>, I: Lanes<T>>(
     isa: I,
     f: F,
     delta: Rows<T>,
-    kept: Kept<T>,
+    state: State<T>,
     db: *mut T,
 ) {
     let mut j = 0;
     // SAFETY: columns [j, j + STRIP·LANES), then [j, j + LANES), then [j, cols), are within cols.
     unsafe {
         while j + STRIP * I::LANES <= delta.cols {
-            backward_strip::<T, F, I, STRIP>(isa, f, delta, kept, db, j, I::LANES);
+            backward_strip::<T, F, I, STRIP>(isa, f, delta, state, db, j, I::LANES);
             j += STRIP * I::LANES;
         }
         while j + I::LANES <= delta.cols {
-            backward_strip::<T, F, I, 1>(isa, f, delta, kept, db, j, I::LANES);
+            backward_strip::<T, F, I, 1>(isa, f, delta, state, db, j, I::LANES);
             j += I::LANES;
         }
         if j < delta.cols {
-            backward_strip::<T, F, I, 1>(isa, f, delta, kept, db, j, delta.cols - j);
+            backward_strip::<T, F, I, 1>(isa, f, delta, state, db, j, delta.cols - j);
         }
     }
 }
@@ -178,13 +142,13 @@ unsafe fn backward_strip<T: Math, F: Function<T>, I: Lanes<T>, const N: usize>(
     isa: I,
     f: F,
     delta: Rows<T>,
-    kept: Kept<T>,
+    state: State<T>,
     db: *mut T,
     j: usize,
     n: usize,
 ) {
     let mut sums = [isa.zero(); N];
-    // SAFETY: the caller vouches for the columns; row i is valid in delta and in kept.
+    // SAFETY: the caller vouches for the columns; row i is valid in delta and in state.
     unsafe {
         if !db.is_null() {
             for v in 0..N {
@@ -193,11 +157,11 @@ unsafe fn backward_strip<T: Math, F: Function<T>, I: Lanes<T>, const N: usize>(
         }
         let mut chains = Chains::new(sums);
         for i in 0..delta.rows {
-            let (row, kept) = (delta.ptr.wrapping_add(i * delta.ld), kept.row(i));
+            let (row, state) = (delta.ptr.wrapping_add(i * delta.ld), state.row(i));
             chains.begin(isa);
             for v in 0..N {
                 let j = j + v * I::LANES;
-                let d = pull(isa, f, load(isa, row.add(j), n), kept, j, n);
+                let d = pull(isa, f, load(isa, row.add(j), n), state, j, n);
                 store(isa, row.add(j), d, n);
                 chains.add(isa, v, d);
             }
@@ -264,16 +228,16 @@ unsafe fn one<T: Math, I: Arith<T>, F: Function<T>>(isa: I, f: F, z: *mut I::V, 
 pub struct ForwardRows<T> {
     act: Activation<T>,
     z: Rows<T>,
-    kept: Kept<T>,
+    state: State<T>,
 }
 
 impl<T: Math> ForwardRows<T> {
-    /// A = g(Z) in place, saving to `kept`.
+    /// A = g(Z) in place, saving to `state`.
     ///
     /// # Safety
     /// As for [`forward_rows`], until the kernel has run.
-    pub unsafe fn new(act: Activation<T>, z: Rows<T>, kept: Kept<T>) -> Self {
-        Self { act, z, kept }
+    pub unsafe fn new(act: Activation<T>, z: Rows<T>, state: State<T>) -> Self {
+        Self { act, z, state }
     }
 }
 
@@ -282,7 +246,7 @@ impl<T: Math> ForwardRows<T> {
 pub struct BackwardRows<T> {
     act: Activation<T>,
     delta: Rows<T>,
-    kept: Kept<T>,
+    state: State<T>,
     db: *mut T,
 }
 
@@ -291,8 +255,8 @@ impl<T: Math> BackwardRows<T> {
     ///
     /// # Safety
     /// As for [`backward_rows`], until the kernel has run.
-    pub unsafe fn new(act: Activation<T>, delta: Rows<T>, kept: Kept<T>, db: *mut T) -> Self {
-        Self { act, delta, kept, db }
+    pub unsafe fn new(act: Activation<T>, delta: Rows<T>, state: State<T>, db: *mut T) -> Self {
+        Self { act, delta, state, db }
     }
 }
 
@@ -313,7 +277,7 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, ForwardRows<T>> {
     #[inline(always)]
     fn with<F: Function<T>>(self, f: F) {
         // SAFETY: the maker of the kernel vouched for its blocks.
-        unsafe { forward_rows(self.0, f, self.1.z, self.1.kept) }
+        unsafe { forward_rows(self.0, f, self.1.z, self.1.state) }
     }
 }
 
@@ -323,13 +287,12 @@ impl<T: Math> LaneKernel for BackwardRows<T> {
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
         // What was saved is all that matters: one function of each kind serves them all.
-        match (self.act.saved(), self.act) {
-            (Saved::Nothing, _) => On(isa, self).with(Identity),
-            (Saved::Mask, Activation::LeakyRelu(alpha)) => On(isa, self).with(LeakyRelu(alpha)),
-            (Saved::Mask, _) => On(isa, self).with(Relu),
-            (Saved::Output, _) => On(isa, self).with(Exp),
-            (Saved::Pre, act) => act.dispatch(On(isa, self)),
-            (Saved::Derivative, _) => On(isa, self).with(Tanh),
+        let slope = self.act.slope();
+        match self.act.saved() {
+            Saved::Nothing => On(isa, self).with(Identity),
+            Saved::Mask if slope == T::ZERO => On(isa, self).with(Relu),
+            Saved::Mask => On(isa, self).with(LeakyRelu(slope)),
+            Saved::Output | Saved::Derivative => On(isa, self).with(Tanh),
         }
     }
 }
@@ -338,8 +301,8 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, BackwardRows<T>> {
     type Output = ();
     #[inline(always)]
     fn with<F: Function<T>>(self, f: F) {
-        let BackwardRows { delta, kept, db, .. } = self.1;
+        let BackwardRows { delta, state, db, .. } = self.1;
         // SAFETY: the maker of the kernel vouched for its blocks.
-        unsafe { backward_rows(self.0, f, delta, kept, db) }
+        unsafe { backward_rows(self.0, f, delta, state, db) }
     }
 }

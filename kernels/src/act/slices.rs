@@ -116,35 +116,6 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, Value<'_, T>> {
     }
 }
 
-/// a = g(a), in place.
-#[derive(Debug)]
-pub struct ValueInPlace<'a, T> {
-    /// g.
-    pub act: Activation<T>,
-    /// The pre-activation; then the value.
-    pub a: &'a mut [T],
-}
-
-impl<T: Math> LaneKernel for ValueInPlace<'_, T> {
-    type Elem = T;
-    type Output = ();
-    #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        self.act.dispatch(On(isa, self));
-    }
-}
-
-impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, ValueInPlace<'_, T>> {
-    type Output = ();
-    #[inline(always)]
-    fn with<F: Function<T>>(self, f: F) {
-        let a = self.1.a;
-        let p = a.as_mut_ptr();
-        // SAFETY: the one slice is both operands.
-        unsafe { value(self.0, f, p, p, a.len()) }
-    }
-}
-
 /// a = g(z) and d = g'(z), in one pass.
 #[derive(Debug)]
 pub struct Forward<'a, T> {
@@ -192,9 +163,6 @@ pub struct Vjp<'a, T> {
     pub out: &'a mut [T],
 }
 
-/// The Jacobian–vector product: of a pointwise function it is the same product as the [`Vjp`].
-pub type Jvp<'a, T> = Vjp<'a, T>;
-
 impl<T: Math> LaneKernel for Vjp<'_, T> {
     type Elem = T;
     type Output = ();
@@ -213,38 +181,5 @@ impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, Vjp<'_, T>> {
         let n = z.len().min(g.len()).min(out.len());
         // SAFETY: all slices have n elements, and the one written is exclusive.
         unsafe { vjp(self.0, f, z.as_ptr(), g.as_ptr(), out.as_mut_ptr(), n) }
-    }
-}
-
-/// g = g ⊙ g'(z), in place.
-#[derive(Debug)]
-pub struct VjpInPlace<'a, T> {
-    /// The function.
-    pub act: Activation<T>,
-    /// The pre-activation.
-    pub z: &'a [T],
-    /// The cotangent of the value; then that of the pre-activation.
-    pub g: &'a mut [T],
-}
-
-impl<T: Math> LaneKernel for VjpInPlace<'_, T> {
-    type Elem = T;
-    type Output = ();
-    #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        self.act.dispatch(On(isa, self));
-    }
-}
-
-impl<T: Math, I: Lanes<T>> WithFunction<T> for On<I, VjpInPlace<'_, T>> {
-    type Output = ();
-    #[inline(always)]
-    fn with<F: Function<T>>(self, f: F) {
-        let VjpInPlace { z, g, .. } = self.1;
-        debug_assert_eq!(z.len(), g.len());
-        let n = z.len().min(g.len());
-        let p = g.as_mut_ptr();
-        // SAFETY: both slices have n elements, and the one written is exclusive.
-        unsafe { vjp(self.0, f, z.as_ptr(), p, p, n) }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     across::Across,
     epilogue::Epilogue,
     pack::{CopyRows, Operand, PackRows, Right, Share},
-    panel::{Panel, Rows},
+    panel::{Left, Panel},
     shape::{Panels, tile_rows},
     tile::CHAIN,
 };
@@ -93,24 +93,24 @@ impl<T: Real, E: Epilogue<T>> Block<T, E> {
     /// # Safety
     /// As for [`RawKernel::run_raw`].
     #[inline(always)]
-    unsafe fn rows<I: Lanes<T>>(&self, isa: I, row: usize, m: usize, tall: usize, few: bool) -> Rows<T> {
+    unsafe fn rows<I: Lanes<T>>(&self, isa: I, row: usize, m: usize, tall: usize, few: bool) -> Left<T> {
         let (a, k, dst) = (self.a.at(row, self.depth), self.k, self.scratch);
         // Rows that are contiguous feed a tile as fast where they lie as packed: packing is lost time.
         if a.cs == 1 && self.alpha == T::ONE {
-            return Rows::Contiguous(a.ptr, a.rs);
+            return Left::Contiguous(a.ptr, a.rs);
         }
         if E::ADJACENT_ROWS && a.rs == 1 && few {
-            return Rows::Adjacent(a.ptr, a.cs);
+            return Left::Adjacent(a.ptr, a.cs);
         }
         // SAFETY: the rows are part of the product that was vouched for, and the scratch has room for them.
         unsafe {
             if E::ADJACENT_ROWS {
                 vouched(isa, PackRows { a, m, k, tall, alpha: self.alpha, dst });
-                Rows::Packed(dst.cast_const())
+                Left::Packed(dst.cast_const())
             } else {
                 // A fused product has no α, and of rows that are not contiguous it makes rows that are.
                 vouched(isa, CopyRows { a, m, k, dst, ld: k });
-                Rows::Contiguous(dst.cast_const(), k as isize)
+                Left::Contiguous(dst.cast_const(), k as isize)
             }
         }
     }

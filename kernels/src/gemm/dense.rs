@@ -8,30 +8,18 @@ use super::{
     across::Across,
     blocked::Block,
     epilogue::{
-        Bias, Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain, Save,
-        Shape, Start, Unit,
+        Apply, Bias, Epilogue, Forward, Hadamard, InRegisters, InputVjp, Mask, Multiply, Outlined, Plain,
+        Start, Unit,
     },
     pack::{Operand, Right},
-    panel::{Panel, Rows},
+    panel::{Left, Panel},
     shape::Panels,
 };
 use crate::{
-    act::{Activation, Identity, Relu},
+    act::{Activation, Identity, Relu, State},
     isa::{Lanes, RawKernel, Real},
     math::Math,
 };
-
-/// The saved state of the layer below, as the input VJP reads it.
-#[derive(Debug, Clone, Copy)]
-pub enum Derivative<T> {
-    /// g' = 1.
-    One,
-    /// g'(Z), row-major with this leading dimension. It lies apart from the output, which holds partial sums between
-    /// the blocks of a depth that is cut.
-    Values(*const T, usize),
-    /// Slope 1 where the bit is set, α elsewhere (0 for ReLU); bytes from a row to the next.
-    Mask(*const u8, usize, T),
-}
 
 /// Runs `work` with the epilogue of a forward product, as a type.
 pub trait WithEpilogue<T: Real> {
@@ -45,24 +33,24 @@ pub fn with_forward<T: Math>(
     act: Activation<T>,
     bias: Bias<T>,
     (a, lda): (*mut T, usize),
-    save: Save<T>,
+    save: State<T>,
     work: impl WithEpilogue<T>,
 ) {
     #[inline(always)]
-    fn go<T: Math, S: Shape<T>>(f: Forward<T, S>, work: impl WithEpilogue<T>) {
+    fn go<T: Math, S: Apply<T>>(f: Forward<T, S>, work: impl WithEpilogue<T>) {
         work.with(f);
     }
     match act {
-        Activation::Identity => go(Forward { bias, a, lda, save, shape: InRegisters(Identity) }, work),
-        Activation::Relu => go(Forward { bias, a, lda, save, shape: InRegisters(Relu) }, work),
-        act => go(Forward { bias, a, lda, save, shape: Outlined(act) }, work),
+        Activation::Identity => go(Forward { bias, a, lda, save, apply: InRegisters(Identity) }, work),
+        Activation::Relu => go(Forward { bias, a, lda, save, apply: InRegisters(Relu) }, work),
+        act => go(Forward { bias, a, lda, save, apply: Outlined(act) }, work),
     }
 }
 
 /// Chooses the input-VJP epilogue of a saved state: once per product, outside of every loop.
 #[inline(always)]
-pub fn with_input_vjp<T: Real>(
-    derivative: Derivative<T>,
+pub fn with_input_vjp<T: Math>(
+    (act, state): (Activation<T>, State<T>),
     (delta, ld): (*mut T, usize),
     sums: *mut T,
     work: impl WithEpilogue<T>,
@@ -71,34 +59,14 @@ pub fn with_input_vjp<T: Real>(
     fn go<T: Real, H: Hadamard<T>>(e: InputVjp<T, H>, work: impl WithEpilogue<T>) {
         work.with(e);
     }
-    match derivative {
-        Derivative::One => go(InputVjp { delta, ld, sums, hadamard: Unit }, work),
-        Derivative::Values(d, ldd) => {
-            go(InputVjp { delta, ld, sums, hadamard: Multiply { d, ld: ldd } }, work)
+    match state {
+        State::Nothing => go(InputVjp { delta, ld, sums, hadamard: Unit }, work),
+        State::Values { ptr, ld: ldd } => {
+            go(InputVjp { delta, ld, sums, hadamard: Multiply { d: ptr, ld: ldd } }, work)
         }
-        Derivative::Mask(mask, ldm, alpha) => {
-            go(InputVjp { delta, ld, sums, hadamard: Mask { mask, ld: ldm, alpha } }, work);
-        }
-    }
-}
-
-/// The saved state of the layer below, as a tile reads it.
-#[derive(Debug, Clone, Copy)]
-pub enum TileDerivative<T> {
-    /// Apart from the output.
-    Apart(Derivative<T>),
-    /// g'(Z) is what the output holds: δ' takes its place. Safe here alone, where no depth is cut and each element is
-    /// read for the last time as it is overwritten.
-    Output,
-}
-
-impl<T> TileDerivative<T> {
-    /// The state, for this output.
-    #[inline(always)]
-    pub(super) fn over(self, (out, ld): (*mut T, usize)) -> Derivative<T> {
-        match self {
-            Self::Apart(d) => d,
-            Self::Output => Derivative::Values(out.cast_const(), ld),
+        State::Mask { ptr, ld: ldm } => {
+            let hadamard = Mask { mask: ptr, ld: ldm, alpha: act.slope() };
+            go(InputVjp { delta, ld, sums, hadamard }, work);
         }
     }
 }
@@ -143,7 +111,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                 m,
                 row0: 0,
                 k,
-                a: Rows::Contiguous(a.ptr, a.rs),
+                a: Left::Contiguous(a.ptr, a.rs),
                 b,
                 ldb,
                 last_cols,
@@ -177,7 +145,7 @@ pub struct ForwardTile<T> {
     /// A, m × n, row-major, and its leading dimension.
     pub a: (*mut T, usize),
     /// Where the saved state goes.
-    pub save: Save<T>,
+    pub save: State<T>,
     /// g.
     pub act: Activation<T>,
     /// A, the bias and the saved state have room for whole granules ([`padded`](super::shape::padded) columns),
@@ -213,8 +181,10 @@ pub struct InputVjpTile<T> {
     pub delta: Operand<T>,
     /// W, k × n.
     pub w: Right<T>,
-    /// g' of the layer below.
-    pub derivative: TileDerivative<T>,
+    /// g of the layer below.
+    pub act: Activation<T>,
+    /// What it saved. Values may be where δ' goes: each is read for the last time as it is overwritten.
+    pub state: State<T>,
     /// δ', m × n, row-major, and its leading dimension.
     pub out: (*mut T, usize),
     /// db', n elements, accumulated row by row: one chain goes on, and ends elsewhere; null for none.
@@ -229,7 +199,7 @@ impl<T: Math> RawKernel for InputVjpTile<T> {
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, n, k, delta, w, whole, .. } = self;
         let product = ProductOn(Product { m, n, k, a: delta, b: w, whole }, isa);
-        with_input_vjp(self.derivative.over(self.out), self.out, self.sums, product);
+        with_input_vjp((self.act, self.state), self.out, self.sums, product);
     }
 }
 
@@ -269,7 +239,7 @@ impl<T: Math> RawKernel for WeightVjpTile<T> {
                 m: self.m,
                 row0: 0,
                 k: self.rows,
-                a: Rows::Adjacent(self.delta.ptr, self.delta.rs),
+                a: Left::Adjacent(self.delta.ptr, self.delta.rs),
                 b: self.a.wrapping_add(span.col),
                 ldb: self.lda,
                 last_cols: span.width,
@@ -361,7 +331,7 @@ pub struct ForwardBlock<T> {
     /// A, row-major, and its leading dimension.
     pub a: (*mut T, usize),
     /// Where the saved state goes.
-    pub save: Save<T>,
+    pub save: State<T>,
     /// g.
     pub act: Activation<T>,
 }
@@ -379,8 +349,10 @@ impl<T: Math> RawKernel for ForwardBlock<T> {
 pub struct InputVjpBlock<T> {
     /// δ·W.
     pub block: Block<T, ()>,
-    /// g' of the layer below.
-    pub derivative: Derivative<T>,
+    /// g of the layer below.
+    pub act: Activation<T>,
+    /// What it saved, apart from δ', which holds partial sums between the blocks of a depth that is cut.
+    pub state: State<T>,
     /// δ', row-major, and its leading dimension.
     pub out: (*mut T, usize),
 }
@@ -389,6 +361,6 @@ impl<T: Math> RawKernel for InputVjpBlock<T> {
     type Elem = T;
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        with_input_vjp(self.derivative, self.out, core::ptr::null_mut(), BlockOn(self.block, isa));
+        with_input_vjp((self.act, self.state), self.out, core::ptr::null_mut(), BlockOn(self.block, isa));
     }
 }

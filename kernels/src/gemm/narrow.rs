@@ -5,31 +5,31 @@
 //! and no width wastes any. Zᵀ = W·A_{l−1}ᵀ reads W where it lies, one scalar at a time.
 //!
 //! Each element of Zᵀ and δᵀ has the chains that it has in the row-major products: same bits. dW sums over samples,
-//! hence over lanes: [`LANES`] *virtual lanes* on every ISA and for both types, lane j summing the samples
+//! hence over lanes: [`VIRTUAL_LANES`] *virtual lanes* on every ISA and for both types, lane j summing the samples
 //! j, j + 16, j + 32, … of a slot in ascending order; [`FoldLanes`] adds the lanes by a fixed tree. A lane's chain ends
 //! where whoever runs the tiles folds the lanes and begins anew: between tiles, never within one.
 
 use super::{
-    dense::{TileDerivative, WithEpilogue, with_forward, with_input_vjp},
-    epilogue::{Epilogue, Save},
+    dense::{WithEpilogue, with_forward, with_input_vjp},
+    epilogue::Epilogue,
     pack::Operand,
-    panel::{Panel, Rows},
+    panel::{Left, Panel},
     shape::Panels,
 };
 use crate::{
-    act::Activation,
+    act::{Activation, State},
     isa::{COLUMNS, LaneKernel, Lanes, RawKernel, Real, TileFamily, outline},
     math::Math,
     reduce::{Add, halve},
 };
 
 /// Virtual lanes: partial sums that dW has for every element.
-pub const LANES: usize = 16;
+pub const VIRTUAL_LANES: usize = 16;
 
 /// Samples rounded up to whole virtual lanes.
 #[inline(always)]
 pub const fn whole_lanes(samples: usize) -> usize {
-    samples.next_multiple_of(LANES)
+    samples.next_multiple_of(VIRTUAL_LANES)
 }
 
 /// A feature-major matrix: feature f of sample s at `ptr + f·ld + s`. Rows have room for
@@ -43,7 +43,7 @@ pub struct Features<T> {
 }
 
 /// W·B, m × k times k × samples, on an ISA, waiting for its epilogue.
-struct ProductOn<T, I> {
+struct NarrowProductOn<T, I> {
     m: usize,
     k: usize,
     samples: usize,
@@ -52,7 +52,7 @@ struct ProductOn<T, I> {
     isa: I,
 }
 
-impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
+impl<T: Real, I: Lanes<T>> WithEpilogue<T> for NarrowProductOn<T, I> {
     #[inline(always)]
     fn with<E: Epilogue<T>>(self, epilogue: E) {
         let Self { m, k, samples, w, b, isa } = self;
@@ -64,7 +64,7 @@ impl<T: Real, I: Lanes<T>> WithEpilogue<T> for ProductOn<T, I> {
                 m,
                 row0: 0,
                 k,
-                a: Rows::Contiguous(w.ptr, w.rs),
+                a: Left::Contiguous(w.ptr, w.rs),
                 b: b.ptr.wrapping_add(span.col).cast_const(),
                 ldb: b.ld,
                 last_cols: span.width,
@@ -112,7 +112,7 @@ pub struct NarrowForward<T> {
     /// A_l.
     pub a: Features<T>,
     /// Where the saved state goes: feature-major, too.
-    pub save: Save<T>,
+    pub save: State<T>,
     /// g.
     pub act: Activation<T>,
 }
@@ -122,7 +122,7 @@ impl<T: Math> RawKernel for NarrowForward<T> {
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, k, samples, w, x, a, .. } = self;
-        let product = ProductOn { m, k, samples, w, b: x, isa };
+        let product = NarrowProductOn { m, k, samples, w, b: x, isa };
         with_forward(self.act, super::epilogue::Bias::Rows(self.bias), (a.ptr, a.ld), self.save, product);
         // SAFETY: whoever built the operation vouches for A.
         unsafe { clear_tail(a, m, samples) }
@@ -142,8 +142,10 @@ pub struct NarrowInputVjp<T> {
     pub wt: Operand<T>,
     /// δ.
     pub delta: Features<T>,
-    /// g' of the layer below, feature-major.
-    pub derivative: TileDerivative<T>,
+    /// g of the layer below.
+    pub act: Activation<T>,
+    /// What it saved, feature-major. Values may be where δ' goes.
+    pub state: State<T>,
     /// δ'.
     pub out: Features<T>,
 }
@@ -153,9 +155,9 @@ impl<T: Math> RawKernel for NarrowInputVjp<T> {
     #[inline(always)]
     unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
         let Self { m, k, samples, wt, delta, out, .. } = self;
-        let product = ProductOn { m, k, samples, w: wt, b: delta, isa };
+        let product = NarrowProductOn { m, k, samples, w: wt, b: delta, isa };
         let to = (out.ptr, out.ld);
-        with_input_vjp(self.derivative.over(to), to, core::ptr::null_mut(), product);
+        with_input_vjp((self.act, self.state), to, core::ptr::null_mut(), product);
         // SAFETY: whoever built the operation vouches for δ'.
         unsafe { clear_tail(out, m, samples) }
     }
@@ -174,9 +176,9 @@ pub struct NarrowWeightVjp<T> {
     pub delta: Features<T>,
     /// A_{l−1}.
     pub a: Features<T>,
-    /// dW, m × n, [`LANES`] elements each.
+    /// dW, m × n, [`VIRTUAL_LANES`] elements each.
     pub dw: *mut T,
-    /// db, m times [`LANES`] elements.
+    /// db, m times [`VIRTUAL_LANES`] elements.
     pub db: *mut T,
     /// Start from zero instead of dW and db.
     pub fresh: bool,
@@ -219,13 +221,13 @@ impl<T: Math> NarrowWeightVjp<T> {
     unsafe fn features<I: Lanes<T>, const MR: usize>(self, isa: I, o: usize) {
         let (mut op, n) = (self, self.n);
         if op.whole.is_some() {
-            op.dw = op.dw.wrapping_sub(o * n * LANES);
-            op.db = op.db.wrapping_sub(o * LANES);
+            op.dw = op.dw.wrapping_sub(o * n * VIRTUAL_LANES);
+            op.db = op.db.wrapping_sub(o * VIRTUAL_LANES);
         }
         // SAFETY: the caller's promise; a few rows' lanes have room where all rows' have.
         unsafe {
             // A vector at a time of the virtual lanes: one with 16 lanes, two with eight.
-            for lane in (0..LANES).step_by(I::LANES) {
+            for lane in (0..VIRTUAL_LANES).step_by(I::LANES) {
                 Pass { op, lane }.features::<I, MR>(isa, o);
             }
             if let Some((dw, db)) = op.whole {
@@ -278,14 +280,14 @@ impl<T: Math> Pass<T> {
     #[inline(always)]
     unsafe fn sums<I: Lanes<T>, const MR: usize>(self, isa: I, o: usize) {
         let Self { op, lane } = self;
-        let db = op.db.wrapping_add(o * LANES + lane);
+        let db = op.db.wrapping_add(o * VIRTUAL_LANES + lane);
         let delta = op.delta.ptr.wrapping_add(o * op.delta.ld + lane);
         let mut acc = [isa.zero(); MR];
         // SAFETY: the caller's promise: features o .. o + MR, samples in whole lanes.
         unsafe {
             if !op.fresh {
                 for r in 0..MR {
-                    acc[r] = isa.load(db.add(r * LANES));
+                    acc[r] = isa.load(db.add(r * VIRTUAL_LANES));
                 }
             }
             let mut s = 0;
@@ -293,10 +295,10 @@ impl<T: Math> Pass<T> {
                 for r in 0..MR {
                     acc[r] = isa.add(acc[r], isa.load(delta.add(r * op.delta.ld + s)));
                 }
-                s += LANES;
+                s += VIRTUAL_LANES;
             }
             for r in 0..MR {
-                isa.store(db.add(r * LANES), acc[r]);
+                isa.store(db.add(r * VIRTUAL_LANES), acc[r]);
             }
         }
     }
@@ -315,7 +317,7 @@ impl<T: Math, const MR: usize, const NR: usize> LaneKernel for WeightTile<T, MR,
     #[inline(always)]
     fn run_lanes<I: Lanes<T>>(self, isa: I) {
         let Self { pass: Pass { op, lane }, o, i } = self;
-        let dw = op.dw.wrapping_add((o * op.n + i) * LANES + lane);
+        let dw = op.dw.wrapping_add((o * op.n + i) * VIRTUAL_LANES + lane);
         let mut d = op.delta.ptr.wrapping_add(o * op.delta.ld + lane).cast_const();
         let mut a = op.a.ptr.wrapping_add(i * op.a.ld + lane).cast_const();
         let mut acc = [[isa.zero(); NR]; MR];
@@ -325,11 +327,11 @@ impl<T: Math, const MR: usize, const NR: usize> LaneKernel for WeightTile<T, MR,
             if !op.fresh {
                 for r in 0..MR {
                     for c in 0..NR {
-                        acc[r][c] = isa.load(dw.add((r * op.n + c) * LANES));
+                        acc[r][c] = isa.load(dw.add((r * op.n + c) * VIRTUAL_LANES));
                     }
                 }
             }
-            for _ in 0..op.samples.div_ceil(LANES) {
+            for _ in 0..op.samples.div_ceil(VIRTUAL_LANES) {
                 let mut row = [isa.zero(); NR];
                 for c in 0..NR {
                     row[c] = isa.load(a.add(c * op.a.ld));
@@ -340,11 +342,11 @@ impl<T: Math, const MR: usize, const NR: usize> LaneKernel for WeightTile<T, MR,
                         acc[r][c] = isa.fma(x, row[c], acc[r][c]);
                     }
                 }
-                (a, d) = (a.wrapping_add(LANES), d.wrapping_add(LANES));
+                (a, d) = (a.wrapping_add(VIRTUAL_LANES), d.wrapping_add(VIRTUAL_LANES));
             }
             for r in 0..MR {
                 for c in 0..NR {
-                    isa.store(dw.add((r * op.n + c) * LANES), acc[r][c]);
+                    isa.store(dw.add((r * op.n + c) * VIRTUAL_LANES), acc[r][c]);
                 }
             }
         }
@@ -354,7 +356,7 @@ impl<T: Math, const MR: usize, const NR: usize> LaneKernel for WeightTile<T, MR,
 /// out_p ← the sum of the virtual lanes of element p: lanes j and j + 8 first, then j and j + 4, 2, 1.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldLanes<T> {
-    /// `count` times [`LANES`] elements.
+    /// `count` times [`VIRTUAL_LANES`] elements.
     pub lanes: *const T,
     /// `count` elements.
     pub out: *mut T,
@@ -372,12 +374,13 @@ impl<T: Real> RawKernel for FoldLanes<T> {
             // SAFETY: whoever built the operation vouches for `count` elements.
             unsafe {
                 // Read across, a virtual lane of n elements is a vector.
-                let mut x = [isa.zero(); LANES];
-                for c in (0..LANES).step_by(COLUMNS) {
-                    let columns = isa.columns(self.lanes.add(p * LANES + c), LANES as isize, n);
+                let mut x = [isa.zero(); VIRTUAL_LANES];
+                for c in (0..VIRTUAL_LANES).step_by(COLUMNS) {
+                    let columns =
+                        isa.columns(self.lanes.add(p * VIRTUAL_LANES + c), VIRTUAL_LANES as isize, n);
                     x[c..c + COLUMNS].copy_from_slice(&columns);
                 }
-                isa.store_partial(self.out.add(p), halve::<T, I, Add>(isa, &mut x, LANES), n);
+                isa.store_partial(self.out.add(p), halve::<T, I, Add>(isa, &mut x, VIRTUAL_LANES), n);
             }
             p += n;
         }

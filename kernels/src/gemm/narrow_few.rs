@@ -6,7 +6,7 @@
 //! elements of dW, and the tree adds whole registers. A virtual lane that no row falls to is +0 and none is ever −0, so it is
 //! left out.
 
-use super::narrow::LANES;
+use super::narrow::VIRTUAL_LANES;
 use crate::{
     edge::store,
     isa::{Lanes, RawKernel},
@@ -104,7 +104,7 @@ impl<T: Math> Sums<T> {
                 for r in 0..MR {
                     sums[r] = isa.fma(isa.splat(*x.add(r)), v, sums[r]);
                 }
-                s += LANES;
+                s += VIRTUAL_LANES;
                 if s >= self.rows {
                     return sums;
                 }

@@ -1,9 +1,6 @@
 //! Packing: operands copied into the order in which the register tiles read them.
 
-use super::{
-    panel::Heights,
-    shape::{PanelSpan, Panels},
-};
+use super::shape::{Heights, PanelSpan, Panels};
 use crate::isa::{COLUMNS, Lanes, RawKernel, Real};
 
 /// A matrix operand of any strides: element (i, j) at `ptr + i·rs + j·cs`.

@@ -8,15 +8,15 @@
 
 use super::{
     epilogue::{At, Epilogue, add_tile, load_tile, store_tile},
-    shape::{PanelSpan, granule_vectors, max_granules, tile_rows},
+    shape::{PanelSpan, granule_vectors, heights, max_granules, runs, tile_rows},
     tile::{CHAIN, accumulate},
 };
-use crate::isa::{LaneKernel, Lanes, Real, TileFamily, outline};
+use crate::isa::{LaneKernel, Lanes, Real, outline};
 use core::mem::MaybeUninit;
 
 /// The A operand of a block of rows, read one scalar at a time.
 #[derive(Debug, Clone, Copy)]
-pub enum Rows<T> {
+pub enum Left<T> {
     /// Element (i, k) at `ptr + i·stride + k`: activations where they lie.
     Contiguous(*const T, isize),
     /// Element (i, k) at `ptr + i + k·stride`: a transposed operand. Only for epilogues with
@@ -37,7 +37,7 @@ pub struct Panel<T, E> {
     /// Depth of this block, which starts at a multiple of [`CHAIN`] of the product's depth.
     pub k: usize,
     /// Rows' operand, at this block of k.
-    pub a: Rows<T>,
+    pub a: Left<T>,
     /// The panel's vectors for the block's first k.
     pub b: *const T,
     /// From a k to the next. The panel's whole width is readable at each k.
@@ -77,10 +77,10 @@ struct Sums<T> {
     cols: usize,
 }
 
-/// One chain of some rows of a panel, with the panel's width in vectors and the kind of its rows (`UNIT`: adjacent) in
+/// One chain of some rows of a panel, with the panel's width in vectors and the kind of its rows (`ADJACENT`: adjacent) in
 /// its type; `ONE`: the chain is all of the product's depth, so nothing is added and the epilogue finishes it.
 #[derive(Clone, Copy)]
-struct PanelTiles<T, E, const NV: usize, const UNIT: bool, const ONE: bool> {
+struct PanelTiles<T, E, const NV: usize, const ADJACENT: bool, const ONE: bool> {
     panel: Panel<T, E>,
     /// Rows: from, and up to.
     rows: (usize, usize),
@@ -103,15 +103,15 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// columns and depth that the fields name; nothing else accesses the output's part meanwhile.
     #[inline(always)]
     pub unsafe fn run<I: Lanes<T>>(self, isa: I) {
-        let unit = !matches!(self.a, Rows::Contiguous(..));
+        let adjacent = !matches!(self.a, Left::Contiguous(..));
         // SAFETY: the caller's promise.
         unsafe {
             match self.span.width / I::LANES {
-                1 => self.wide::<I, 1>(isa, unit),
-                2 => self.wide::<I, 2>(isa, unit),
-                3 => self.wide::<I, 3>(isa, unit),
-                4 => self.wide::<I, 4>(isa, unit),
-                _ => self.wide::<I, 8>(isa, unit),
+                1 => self.wide::<I, 1>(isa, adjacent),
+                2 => self.wide::<I, 2>(isa, adjacent),
+                3 => self.wide::<I, 3>(isa, adjacent),
+                4 => self.wide::<I, 4>(isa, adjacent),
+                _ => self.wide::<I, 8>(isa, adjacent),
             }
         }
     }
@@ -121,14 +121,14 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// # Safety
     /// As for [`run`](Self::run).
     #[inline(always)]
-    unsafe fn wide<I: Lanes<T>, const NV: usize>(self, isa: I, unit: bool) {
+    unsafe fn wide<I: Lanes<T>, const NV: usize>(self, isa: I, adjacent: bool) {
         if const {
             NV.is_multiple_of(granule_vectors::<T, I>())
                 && NV <= granule_vectors::<T, I>() * max_granules::<T, I>()
         } {
             // SAFETY: the caller's promise.
             unsafe {
-                if const { E::ADJACENT_ROWS } && unit {
+                if const { E::ADJACENT_ROWS } && adjacent {
                     self.chains::<I, NV, true>(isa);
                 } else {
                     self.chains::<I, NV, false>(isa);
@@ -142,7 +142,7 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// # Safety
     /// As for [`run`](Self::run).
     #[inline(always)]
-    unsafe fn chains<I: Lanes<T>, const NV: usize, const UNIT: bool>(self, isa: I) {
+    unsafe fn chains<I: Lanes<T>, const NV: usize, const ADJACENT: bool>(self, isa: I) {
         let (out, ld) = self.epilogue.output();
         let out = out.wrapping_add(self.row0 * ld + self.span.col);
         let out = Sums { ptr: out, ld, cols: self.span.cols };
@@ -161,12 +161,12 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
         if self.k <= CHAIN && self.first && self.last {
             let (before, after) = (None, None);
             let whole = PanelTiles { panel: self, rows, from, steps, before, after, edge };
-            outline::<_, Chain<'_, T, E, NV, UNIT, true>>(isa, Chain(&whole));
+            outline::<_, Chain<'_, T, E, NV, ADJACENT, true>>(isa, Chain(&whole));
             return;
         }
         let whole = PanelTiles { panel: self, rows, from, steps, before: first, after: last, edge };
         if self.k <= CHAIN {
-            outline::<_, Chain<'_, T, E, NV, UNIT, false>>(isa, Chain(&whole));
+            outline::<_, Chain<'_, T, E, NV, ADJACENT, false>>(isa, Chain(&whole));
             return;
         }
         let (mut room, width) = (MaybeUninit::<[I::V; WAITING]>::uninit(), NV * I::LANES);
@@ -180,15 +180,15 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
                 let before = if from == 0 { first } else { waiting };
                 let after = if from + steps == self.k { last } else { waiting };
                 let tiles = PanelTiles { rows, from, steps, before, after, ..whole };
-                outline::<_, Chain<'_, T, E, NV, UNIT, false>>(isa, Chain(&tiles));
+                outline::<_, Chain<'_, T, E, NV, ADJACENT, false>>(isa, Chain(&tiles));
                 from += steps;
             }
         }
     }
 }
 
-impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool>
-    PanelTiles<T, E, NV, UNIT, ONE>
+impl<T: Real, E: Epilogue<T>, const NV: usize, const ADJACENT: bool, const ONE: bool>
+    PanelTiles<T, E, NV, ADJACENT, ONE>
 {
     /// One register tile, whose first row is `i`.
     ///
@@ -199,13 +199,13 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
         let panel = &self.panel;
         let at = At { row: panel.row0 + i, col: panel.span.col, cols: panel.span.cols };
         let (a, stride) = match panel.a {
-            Rows::Contiguous(ptr, stride) => {
+            Left::Contiguous(ptr, stride) => {
                 (ptr.wrapping_offset(i as isize * stride).wrapping_add(self.from), stride)
             }
-            Rows::Adjacent(ptr, stride) => {
+            Left::Adjacent(ptr, stride) => {
                 (ptr.wrapping_add(i).wrapping_offset(self.from as isize * stride), stride)
             }
-            Rows::Packed(ptr) => (ptr.wrapping_add(i * panel.k + self.from * MR), MR as isize),
+            Left::Packed(ptr) => (ptr.wrapping_add(i * panel.k + self.from * MR), MR as isize),
         };
         let b = panel.b.wrapping_add(self.from * panel.ldb);
         // The next tile's part of the output, which its sums go on from or which its stores must own. Not where the steps are so
@@ -228,7 +228,7 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
             };
             let edge = if self.from + self.steps == panel.k { self.edge } else { core::ptr::null() };
             let b = (b, panel.ldb);
-            let mut acc = accumulate::<T, I, MR, NV, UNIT>(isa, acc, self.steps, (a, stride), b, edge);
+            let mut acc = accumulate::<T, I, MR, NV, ADJACENT>(isa, acc, self.steps, (a, stride), b, edge);
             if let Some(Sums { ptr, ld, cols }) = before {
                 acc = add_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
             }
@@ -258,12 +258,12 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
 
 /// [`PanelTiles`] on their way: compiled, and seen in a profile, as a function of its own. By reference, so that nothing
 /// is copied for a call that small panels would feel.
-struct Chain<'a, T, E, const NV: usize, const UNIT: bool, const ONE: bool>(
-    &'a PanelTiles<T, E, NV, UNIT, ONE>,
+struct Chain<'a, T, E, const NV: usize, const ADJACENT: bool, const ONE: bool>(
+    &'a PanelTiles<T, E, NV, ADJACENT, ONE>,
 );
 
-impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool> LaneKernel
-    for Chain<'_, T, E, NV, UNIT, ONE>
+impl<T: Real, E: Epilogue<T>, const NV: usize, const ADJACENT: bool, const ONE: bool> LaneKernel
+    for Chain<'_, T, E, NV, ADJACENT, ONE>
 {
     type Elem = T;
     type Output = ();
@@ -277,8 +277,8 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
     }
 }
 
-impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool>
-    PanelTiles<T, E, NV, UNIT, ONE>
+impl<T: Real, E: Epilogue<T>, const NV: usize, const ADJACENT: bool, const ONE: bool>
+    PanelTiles<T, E, NV, ADJACENT, ONE>
 {
     /// All tiles of its rows.
     ///
@@ -287,88 +287,25 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const UNIT: bool, const ONE: bool
     #[inline(always)]
     unsafe fn run<I: Lanes<T>>(&self, isa: I) {
         // Rows that are not adjacent are never packed, so their tiles have the height of this width.
-        let own = const { tile_rows(I::TILES, NV, UNIT) };
-        let tall = if UNIT && matches!(self.panel.a, Rows::Packed(_)) { self.panel.tile_rows } else { own };
+        let own = const { tile_rows(I::TILES, NV, ADJACENT) };
+        let tall =
+            if ADJACENT && matches!(self.panel.a, Left::Packed(_)) { self.panel.tile_rows } else { own };
         debug_assert!(self.rows.0.is_multiple_of(tall));
         let mut i = self.rows.0;
-        // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap. The
-        // heights are those of `heights`, by which rows are packed.
+        // SAFETY: `Panel::run`'s caller vouches for the operands; the tiles cut its rows without overlap, by the same table
+        // as packing.
         unsafe {
-            if const { UNIT && matches!(I::TILES, TileFamily::Regs32) && afford(I::TILES, 24, NV) }
-                && tall == 24
-            {
-                i = self.tiles::<I, 24>(isa, i);
+            macro_rules! tiles {
+                ($($rows:literal)*) => {
+                    $(
+                        if const { runs(I::TILES, NV, ADJACENT, $rows) } && heights(tall) >> $rows & 1 == 1 {
+                            i = self.tiles::<I, $rows>(isa, i);
+                        }
+                    )*
+                };
             }
-            if const { UNIT && matches!(I::TILES, TileFamily::Regs32) && afford(I::TILES, 12, NV) }
-                && tall == 12
-            {
-                i = self.tiles::<I, 12>(isa, i);
-            }
-            if const { afford(I::TILES, 8, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) }
-                && (tall == 8 || tall == 24)
-            {
-                i = self.tiles::<I, 8>(isa, i);
-            }
-            if const { afford(I::TILES, 6, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 6) } && tall == 6
-            {
-                i = self.tiles::<I, 6>(isa, i);
-            }
-            if const { afford(I::TILES, 4, NV) && (UNIT || tile_rows(I::TILES, NV, UNIT) == 8) } && tall >= 8
-            {
-                i = self.tiles::<I, 4>(isa, i);
-            }
-            i = self.tiles::<I, 2>(isa, i);
-            self.tiles::<I, 1>(isa, i);
+            tiles!(24 12 8 6 4 2 1);
         }
-    }
-}
-
-/// Whether `rows` × `vectors` accumulators fit the register file.
-#[inline(always)]
-const fn afford(family: TileFamily, rows: usize, vectors: usize) -> bool {
-    rows * vectors
-        <= match family {
-            TileFamily::Regs32 => 24,
-            TileFamily::Regs16 => 12,
-            // The scalar reference has one tile height.
-            TileFamily::Scalar => 16,
-        }
-}
-
-/// The tiles that `m` rows are cut into when the tallest has `tall`, as (first row, height): what [`Panel`] does
-/// and what packing must follow.
-#[derive(Debug, Clone, Copy)]
-pub struct Heights {
-    row: usize,
-    m: usize,
-    tall: usize,
-}
-
-impl Heights {
-    /// The tiles of `m` rows.
-    #[inline(always)]
-    pub fn new(m: usize, tall: usize) -> Self {
-        Self { row: 0, m, tall }
-    }
-}
-
-// An iterator and not a visitor: a closure would be a function of its own, without the ISA's target features.
-impl Iterator for Heights {
-    type Item = (usize, usize);
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<(usize, usize)> {
-        let Self { row, m, tall } = *self;
-        let fits = |h: usize| row + h <= m;
-        let h = match m - row {
-            0 => return None,
-            _ if fits(tall) => tall,
-            _ if fits(8) && tall == 24 => 8,
-            _ if fits(4) && tall >= 8 => 4,
-            _ if fits(2) => 2,
-            _ => 1,
-        };
-        self.row += h;
-        Some((row, h))
+        debug_assert_eq!(i, self.rows.1);
     }
 }

@@ -28,24 +28,28 @@ pub const fn granule<T: Real, I: Lanes<T>>() -> usize {
     granule_vectors::<T, I>() * I::LANES
 }
 
-/// Granules in the widest panel.
-#[inline(always)]
-pub const fn max_granules<T: Real, I: Lanes<T>>() -> usize {
-    let vectors = match I::TILES {
+/// Vectors in the widest panel.
+const fn widest(family: TileFamily) -> usize {
+    match family {
         TileFamily::Regs32 => 4,
         TileFamily::Regs16 => 2,
         TileFamily::Scalar => 8,
-    };
-    vectors / granule_vectors::<T, I>()
+    }
+}
+
+/// Granules in the widest panel.
+#[inline(always)]
+pub const fn max_granules<T: Real, I: Lanes<T>>() -> usize {
+    widest(I::TILES) / granule_vectors::<T, I>()
 }
 
 /// Rows of the tallest register tile that goes with a panel of `vectors`: all accumulators in use.
 ///
-/// `unit`: the tile's A rows are adjacent in memory (packed, or a transposed operand). Where they are not,
+/// `adjacent`: the tile's A rows are, in memory (packed, or a transposed operand). Where they are not,
 /// each row needs an address register of its own, and eight is what the general registers afford.
 #[inline(always)]
-pub const fn tile_rows(family: TileFamily, vectors: usize, unit: bool) -> usize {
-    match (family, vectors, unit) {
+pub const fn tile_rows(family: TileFamily, vectors: usize, adjacent: bool) -> usize {
+    match (family, vectors, adjacent) {
         (TileFamily::Regs32, 4, _) => 6,
         (TileFamily::Regs32, 3, _) => 8,
         (TileFamily::Regs32, 2, true) => 12,
@@ -55,6 +59,72 @@ pub const fn tile_rows(family: TileFamily, vectors: usize, unit: bool) -> usize 
         // Twelve would fit, but not with the broadcasts that the scheduler hoists: it spills.
         (TileFamily::Regs16, _, _) => 8,
         (TileFamily::Scalar, _, _) => 2,
+    }
+}
+
+/// The heights of the tiles that rows are cut into where the tallest has `tall`, as bits of a set: the tallest that fits goes
+/// first. The tile loop, the packing and what is compiled all follow this table.
+#[inline(always)]
+pub const fn heights(tall: usize) -> u32 {
+    match tall {
+        24 => 1 << 24 | 1 << 8 | 1 << 4 | 1 << 2 | 1 << 1,
+        12 => 1 << 12 | 1 << 4 | 1 << 2 | 1 << 1,
+        8 => 1 << 8 | 1 << 4 | 1 << 2 | 1 << 1,
+        6 => 1 << 6 | 1 << 2 | 1 << 1,
+        _ => 1 << 2 | 1 << 1,
+    }
+}
+
+/// Whether tiles of `rows` × `vectors` ever run. Packed rows have the heights that go with the widest panel of their matrix,
+/// which others of it may fall short of; rows that lie elsewhere those of their own panel.
+#[inline(always)]
+pub const fn runs(family: TileFamily, vectors: usize, adjacent: bool, rows: usize) -> bool {
+    let mut widest_of_matrix = vectors;
+    while widest_of_matrix <= widest(family) {
+        if heights(tile_rows(family, widest_of_matrix, adjacent)) >> rows & 1 == 1 {
+            return true;
+        }
+        if !adjacent {
+            return false;
+        }
+        widest_of_matrix += 1;
+    }
+    false
+}
+
+/// The tiles that `m` rows are cut into where the tallest has `tall`, as (first row, height).
+#[derive(Debug, Clone, Copy)]
+pub struct Heights {
+    row: usize,
+    m: usize,
+    tall: usize,
+}
+
+impl Heights {
+    /// The tiles of `m` rows.
+    #[inline(always)]
+    pub fn new(m: usize, tall: usize) -> Self {
+        Self { row: 0, m, tall }
+    }
+}
+
+// An iterator and not a visitor: a closure would be a function of its own, without the ISA's target features.
+impl Iterator for Heights {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let (row, left) = (self.row, self.m - self.row);
+        if left == 0 {
+            return None;
+        }
+        let mut set = heights(self.tall);
+        while set.ilog2() as usize > left {
+            set ^= 1 << set.ilog2();
+        }
+        let height = set.ilog2() as usize;
+        self.row += height;
+        Some((row, height))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     across::Across,
     epilogue::{At, Bias, Epilogue, Plain, Start},
     pack::Operand,
-    panel::{Panel, Rows},
+    panel::{Left, Panel},
     shape::{PanelSpan, Panels},
     tile::Acc,
 };
@@ -146,7 +146,7 @@ impl<T: Real> RawKernel for WeightVjpTurned<T> {
                     m: n,
                     row0: 0,
                     k: rows,
-                    a: Rows::Adjacent(x.ptr, x.rs),
+                    a: Left::Adjacent(x.ptr, x.rs),
                     b: delta.0.wrapping_add(col),
                     ldb: delta.1,
                     last_cols: width,

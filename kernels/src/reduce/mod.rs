@@ -1,4 +1,4 @@
-//! Reductions: column sums, row softmax, log-sum-exp, sum, sum of squares and maximum of a slice.
+//! Reductions: column sums, row softmax and log-sum-exp, sum of squares.
 //!
 //! Sums across lanes go through sixteen virtual lanes, whatever the ISA: element `j` is added to lane `j mod 16`,
 //! in ascending order, each lane a sum of chains, and the lanes are folded by one tree ([`Sixteen`]).
@@ -6,7 +6,6 @@
 mod columns;
 mod group;
 mod sixteen;
-mod slice;
 mod softmax;
 mod squares;
 mod view;
@@ -15,7 +14,6 @@ pub use columns::ColumnSums;
 pub(crate) use group::{Add, GROUP, Group, Larger, halve};
 pub(crate) use sixteen::count;
 pub use sixteen::{Sixteen, VIRTUAL_LANES};
-pub use slice::{Max, Sum};
 pub(crate) use softmax::exponentials;
 pub use softmax::{LogSumExp, Softmax};
 pub use squares::SquareSum;

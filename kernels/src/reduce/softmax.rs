@@ -9,7 +9,6 @@ use super::{
     VIRTUAL_LANES, View, ViewMut,
     group::{Add, GROUP, Group, Larger, PerRow},
     sixteen::{count, first},
-    slice::lowest,
 };
 use crate::{
     chain::Chains,
@@ -221,4 +220,10 @@ impl<T: Math> LaneKernel for LogSumExp<'_, T> {
             }
         }
     }
+}
+
+/// −∞.
+#[inline(always)]
+fn lowest<T: Real>() -> T {
+    T::from_f64(f64::NEG_INFINITY)
 }

@@ -88,39 +88,14 @@ pub(crate) fn reference(act: Activation<f64>, z: f64) -> (f64, f64) {
 }
 
 /// All activations, with common parameters.
-pub(crate) fn all() -> [Activation<f64>; 16] {
-    [
-        Activation::Identity,
-        Activation::Relu,
-        Activation::LeakyRelu(0.01),
-        Activation::ClippedRelu(6.0),
-        Activation::Elu(1.0),
-        Activation::Selu,
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Softplus,
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Mish,
-        Activation::HardSwish,
-        Activation::Exp,
-        Activation::Sin(1.0),
-    ]
+pub(crate) fn all() -> Vec<Activation<f64>> {
+    Activation::all().into()
 }
 
 /// The same activation with its parameter in `f32`, and what that is in `f64`.
 pub(crate) fn in_f32(act: Activation<f64>) -> (Activation<f32>, Activation<f64>) {
-    macro_rules! same {
-        ($($name:ident)*; $($with:ident)*) => {
-            match act {
-                $(Activation::$name => (Activation::$name, Activation::$name),)*
-                $(Activation::$with(p) => (Activation::$with(p as f32), Activation::$with(f64::from(p as f32))),)*
-            }
-        };
-    }
-    same!(Identity Relu Selu Sigmoid Tanh Softplus Silu Gelu GeluTanh Mish HardSwish Exp;
-          LeakyRelu ClippedRelu Elu Sin)
+    let narrow = act.map(|p| p as f32);
+    (narrow, narrow.map(f64::from))
 }
 
 /// 2ⁿ, n a normal exponent.

@@ -2,33 +2,15 @@
 
 use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
-    act::{Activation, Function, Saved, WithFunction, forward_vectors},
+    act::{Activation, Function, Saved, State, WithFunction, forward_vectors},
     gemm::tile::Acc,
     isa::{LaneKernel, Lanes, Real, outline},
     math::Math,
 };
 use core::{mem::MaybeUninit, ptr};
 
-/// Where the saved state goes. Which field is used is the activation's [`Saved`].
-#[derive(Debug, Clone, Copy)]
-pub struct Save<T> {
-    /// The derivative (or Z), row-major; null to save nothing.
-    pub values: *mut T,
-    /// Its leading dimension.
-    pub ld: usize,
-    /// The bit mask, one bit an element, rows starting at whole bytes; null to save nothing.
-    pub mask: *mut u8,
-    /// Bytes from a mask row to the next.
-    pub mask_ld: usize,
-}
-
-impl<T> Save<T> {
-    /// Saves nothing: inference.
-    pub const NONE: Self = Self { values: ptr::null_mut(), ld: 0, mask: ptr::null_mut(), mask_ld: 0 };
-}
-
 /// How the activation is applied to the accumulators.
-pub trait Shape<T: Math>: Copy {
+pub trait Apply<T: Math>: Copy {
     /// Applies it to a tile of pre-activations, and stores A and the saved state.
     ///
     /// # Safety
@@ -38,7 +20,7 @@ pub trait Shape<T: Math>: Copy {
         isa: I,
         z: Acc<T, I, MR, NV>,
         out: (*mut T, usize),
-        save: Save<T>,
+        save: State<T>,
         at: At,
     );
 }
@@ -47,24 +29,24 @@ pub trait Shape<T: Math>: Copy {
 #[derive(Debug, Clone, Copy)]
 pub struct InRegisters<F>(pub F);
 
-impl<T: Math, F: Function<T>> Shape<T> for InRegisters<F> {
+impl<T: Math, F: Function<T>> Apply<T> for InRegisters<F> {
     #[inline(always)]
     unsafe fn apply<I: Lanes<T>, const MR: usize, const NV: usize>(
         &self,
         isa: I,
         mut z: Acc<T, I, MR, NV>,
         (out, ld): (*mut T, usize),
-        save: Save<T>,
+        save: State<T>,
         at: At,
     ) {
-        if matches!(F::SAVED, Saved::Mask) && !save.mask.is_null() {
+        if let (Saved::Mask, State::Mask { ptr, ld }) = (F::SAVED, save) {
             for i in 0..MR {
                 let mut bits = 0u64;
                 for v in 0..NV {
                     bits |= u64::from(isa.mask_bits(self.0.branch(isa, z[i][v]))) << (v * I::LANES);
                 }
                 // SAFETY: the mask has the tile's rows and columns.
-                unsafe { store_bits(bits, NV * I::LANES, save, i, at) }
+                unsafe { store_bits(bits, NV * I::LANES, (ptr, ld), i, at) }
             }
         }
         for row in &mut z {
@@ -82,7 +64,7 @@ impl<T: Math, F: Function<T>> Shape<T> for InRegisters<F> {
 /// # Safety
 /// The mask is writable at the tile's columns of row `at.row + i`.
 #[inline(always)]
-unsafe fn store_bits<T>(mut bits: u64, width: usize, save: Save<T>, i: usize, at: At) {
+unsafe fn store_bits(mut bits: u64, width: usize, (mask, ld): (*mut u8, usize), i: usize, at: At) {
     let used = if at.cols < width { at.cols } else { width };
     if used < 64 {
         bits &= (1 << used) - 1;
@@ -90,7 +72,7 @@ unsafe fn store_bits<T>(mut bits: u64, width: usize, save: Save<T>, i: usize, at
     // SAFETY: the tile starts at a granule, hence at a whole byte of its mask row, which has a byte for every
     // eight columns begun.
     unsafe {
-        let to = save.mask.add((at.row + i) * save.mask_ld + at.col / 8);
+        let to = mask.add((at.row + i) * ld + at.col / 8);
         ptr::copy_nonoverlapping(bits.to_le_bytes().as_ptr(), to, used.div_ceil(8));
     }
 }
@@ -100,33 +82,36 @@ unsafe fn store_bits<T>(mut bits: u64, width: usize, save: Save<T>, i: usize, at
 #[derive(Debug, Clone, Copy)]
 pub struct Outlined<T>(pub Activation<T>);
 
-impl<T: Math> Shape<T> for Outlined<T> {
+impl<T: Math> Apply<T> for Outlined<T> {
     #[inline(always)]
     unsafe fn apply<I: Lanes<T>, const MR: usize, const NV: usize>(
         &self,
         isa: I,
         mut z: Acc<T, I, MR, NV>,
         (out, ld): (*mut T, usize),
-        save: Save<T>,
+        save: State<T>,
         at: At,
     ) {
         let mut derivative: MaybeUninit<Acc<T, I, MR, NV>> = MaybeUninit::uninit();
         let mut bits = [0u64; MR];
-        let (wanted, masked) = (!save.values.is_null(), !save.mask.is_null());
-        let d = if wanted { derivative.as_mut_ptr().cast::<T>() } else { ptr::null_mut() };
-        let mask = if masked { bits.as_mut_ptr() } else { ptr::null_mut() };
+        let (d, mask) = match save {
+            State::Nothing => (ptr::null_mut(), ptr::null_mut()),
+            State::Mask { .. } => (ptr::null_mut(), bits.as_mut_ptr()),
+            State::Values { .. } => (derivative.as_mut_ptr().cast::<T>(), ptr::null_mut()),
+        };
         let (z_ptr, width) = (z.as_mut_ptr().cast::<T>(), NV * I::LANES);
         outline(isa, Activate { act: self.0, z: z_ptr, d, mask, rows: MR, width });
         // SAFETY: the tile lies in the output and in the saved state; `Activate` has written all of `d`.
         unsafe {
             store_tile(isa, z, out, ld, at);
-            if wanted {
-                store_tile(isa, derivative.assume_init(), save.values, save.ld, at);
-            }
-            if masked {
-                for i in 0..MR {
-                    store_bits(bits[i], width, save, i, at);
+            match save {
+                State::Nothing => {}
+                State::Mask { ptr, ld } => {
+                    for i in 0..MR {
+                        store_bits(bits[i], width, (ptr, ld), i, at);
+                    }
                 }
+                State::Values { ptr, ld } => store_tile(isa, derivative.assume_init(), ptr, ld, at),
             }
         }
     }
@@ -231,12 +216,12 @@ pub struct Forward<T, S> {
     /// Its leading dimension.
     pub lda: usize,
     /// Where the saved state goes.
-    pub save: Save<T>,
+    pub save: State<T>,
     /// The activation.
-    pub shape: S,
+    pub apply: S,
 }
 
-impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
+impl<T: Math, S: Apply<T>> Epilogue<T> for Forward<T, S> {
     const ADJACENT_ROWS: bool = false;
     const ACROSS: bool = true;
 
@@ -263,6 +248,6 @@ impl<T: Math, S: Shape<T>> Epilogue<T> for Forward<T, S> {
         at: At,
     ) {
         // SAFETY: the caller's promise.
-        unsafe { self.shape.apply(isa, acc, (self.a, self.lda), self.save, at) }
+        unsafe { self.apply.apply(isa, acc, (self.a, self.lda), self.save, at) }
     }
 }

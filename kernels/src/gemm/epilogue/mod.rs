@@ -7,7 +7,7 @@ mod forward;
 mod plain;
 mod vjp;
 
-pub use forward::{Bias, Forward, InRegisters, Outlined, Save, Shape};
+pub use forward::{Apply, Bias, Forward, InRegisters, Outlined};
 pub use plain::{Plain, Start};
 pub use vjp::{Hadamard, InputVjp, Mask, Multiply, Unit};
 
