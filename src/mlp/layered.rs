@@ -1,4 +1,45 @@
 //! The layered path: one layer at a time over the whole batch, each of its products shared out among the team.
+//!
+//! ```text
+//! plan:   the layer loop of `pass.rs` dictates stages      script.rs
+//!             start;  A_1;  …;  A_L;  copy Y;  δ_L;  dW_L and δ_{L−1};  …;  dW_1 and dX;  copy X
+//!         a product is cut into blocks of B, of (kc, nc), and each block into rectangles of C      product/cut.rs
+//!
+//! call:   for each stage of the call, for i in 0 .. the most blocks that one of its products has:      a phase
+//!             multiply block i of each of its products     item: a rectangle of C
+//!             if i is 0: db_l, beside dW_l                 item: 64 columns, all rows
+//!             pack block i + 1 of each, or block 0 of each of the next stage's, into the other buffer
+//! ```
+//!
+//! What is no product is a phase of its own, in items of 48 rows: δ_L, and the copies of Y and dX where those could not
+//! be written in place (no items, where they could). A product of few rows packs nothing, if its B can be read where it
+//! lies.
+//!
+//! **Why B can be packed a phase ahead.** B of a forward product and of an input VJP is W; that of a weight VJP is
+//! A_{l−1}, which the forward pass has left long before. What the phase before makes is the left operand: A_{l−1} or
+//! δ_l. So the members that find no rectangle left pack for the next phase, and nobody waits for packing but at the
+//! start.
+//!
+//! **Why two buffers, twice.** A phase reads one block while the next is packed. dW_l and δ_{l−1} are multiplied in the
+//! same phases, both being products of δ_l, and their blocks have different sizes: so each has two buffers of its own.
+//!
+//! **Why bits do not show the cut.** An element of C is the sum of its chains, whoever computes it, and blocks begin
+//! where chains do. So rectangles may go by the number of members, for balance: about equal, and as many as that takes.
+//!
+//! **Foreign backends** only multiply. Their products are cut into blocks of rows small enough to be still in cache
+//! when the row kernels make of them what an epilogue would have made; those of weight VJPs into about as many as
+//! members.
+//!
+//! What would be tempting, and is wrong:
+//! - *A fork for each product*, with B packed by each member for itself: 784→512→512→10 on two threads took 1.19 times
+//!   as long at best, and 1.88 times by the medians (docs/PERFORMANCE.md, "One team, one schedule a step").
+//! - *Two regions of C for two members*: they are never done at once. With these, 784→512→512→10 was faster on more
+//!   threads than processors.
+//! - *db in the epilogue of the input VJP*, as a tile has it: its sums go on over rows in their order, through chains
+//!   of 512, and here the rows before are in other members' rectangles. Columns do not wait for one another: hence
+//!   items of columns.
+//! - *δ_l in the place of g'(Z_l)*, as in a tile: between blocks of k the output has partial sums. Two matrices of
+//!   cotangents take turns instead.
 
 use super::{
     call::{Call, Goal},

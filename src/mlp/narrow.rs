@@ -1,4 +1,35 @@
 //! The narrow path: the fused one with samples in the lanes, for networks whose widths would not fill them.
+//!
+//! ```text
+//! transpose   item (layer):                       Wᵀ, for the input VJP
+//!
+//! slots       item (group of slots), on a seat:
+//!   for each slot, for each of its tiles:         feature f of sample s at f·ld + s, from here on
+//!       Xᵀ ← rows of X
+//!       for l in 1, …, L:   A_lᵀ ← g(W_l·A_{l−1}ᵀ + b_l), and what g' needs     W is read one scalar at a time
+//!       δ_Lᵀ ← (∂L/∂A_L)ᵀ ⊙ g'ᵀ                   a loss is made of rows: A_L goes back, and its delta comes
+//!       for l in L, …, 1:   lane j of dW_l, db_l += samples j, j + 16, j + 32, …
+//!                           δ_{l−1}ᵀ ← (W_lᵀ·δ_lᵀ) ⊙ g'ᵀ
+//!       at the end of a run: the sixteen lanes are added: j and j + 8, then j and j + 4, 2, 1
+//!
+//! fold        item (4,096 parameters):            as on the fused path
+//! ```
+//!
+//! **Why.** Vectors of sixteen hold twenty features in two, and twelve lanes are idle. Samples fill them at any width,
+//! but for the batch's last sixteen. Rows of Y, δ and dX have the chains that they have on any path.
+//!
+//! **Why sixteen lanes of a sum.** dW sums over samples, and so across lanes. As many partial sums as an instruction
+//! set has lanes would give each its own bits: hence sixteen *virtual lanes* on every one and for both types. A lane's
+//! chain has 512 terms, so a run has 8,192 rows. A tile that is a whole run folds the lanes of a few rows of dW at
+//! once; otherwise each parameter has its sixteen sums in the arena, which is why networks of more than 4,096 are not
+//! narrow.
+//!
+//! What would be tempting, and is wrong:
+//! - *To choose this path by a plan's largest batch*: it sums dW in another order than the fused one, and a call's bits
+//!   would tell of rows that it does not have. So the network decides alone. A few rows, which leave lanes empty, go
+//!   through the layers with features in them (`narrow_few.rs`), but their dW is summed as here.
+//! - *To leave what lies beyond the samples*: dW takes whole lanes, so these are kept at 0.
+//! - *Tiles with rows of a power of two*: the features of a sample would fall into few sets of the caches.
 
 use super::{
     call::{Backward, Call, Goal},
