@@ -75,7 +75,7 @@ use nablas_kernels::{
 /// Networks of at most this many parameters run tile by tile. A constant, not a cache size: the path decides in
 /// which order the batch is summed, and that may depend on shapes alone.
 pub(crate) const FUSED_PARAMS: usize = 1 << 18;
-/// Rows of a tile at most: eight register tiles of every height.
+/// Rows of a tile at most: whole register tiles of every height.
 const MAX_TILE_ROWS: usize = 192;
 /// Rows that a member takes through the layers at least.
 const LEAST_ROWS: usize = 4;

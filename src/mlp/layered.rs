@@ -18,7 +18,7 @@
 //! **Why B can be packed a phase ahead.** B of a forward product and of an input VJP is W; that of a weight VJP is
 //! A_{l−1}, which the forward pass has left long before. What the phase before makes is the left operand: A_{l−1} or
 //! δ_l. So the members that find no rectangle left pack for the next phase, and nobody waits for packing but at the
-//! start.
+//! start of a call.
 //!
 //! **Why two buffers, twice.** A phase reads one block while the next is packed. dW_l and δ_{l−1} are multiplied in the
 //! same phases, both being products of δ_l, and their blocks have different sizes: so each has two buffers of its own.
