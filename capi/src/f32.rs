@@ -1,4 +1,4 @@
-//! The functions of `float`. The file for `double` is this one but for names and types: change both.
+//! The functions of `float`. Those of `double`, `f64.rs`, are generated from this file (`tests/header.rs`).
 
 use crate::{
     call::guard,

@@ -1,4 +1,4 @@
-//! The functions of `double`. The file for `float` is this one but for names and types: change both.
+//! The functions of `double`. Generated from `f32.rs`, do not edit: `NABLAS_UPDATE=1 cargo test -p nablas-capi --test header`.
 
 use crate::{
     call::guard,

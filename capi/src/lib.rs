@@ -1,8 +1,8 @@
 //! nablas for C.
 //!
-//! `include/nablas.h` is made of this crate by cbindgen. The functions are in `f32.rs` and `f64.rs`, which are the same
-//! file but for names and types, and in `process.rs`; each is a few lines over a generic function. What these have in
-//! common:
+//! `include/nablas.h` is made of this crate by cbindgen. The functions are in `f32.rs`, in `f64.rs`, which is generated
+//! from it (`tests/header.rs` writes both files), and in `process.rs`; each is a few lines over a generic function. What
+//! these have in common:
 //!
 //! - **Status.** Every call returns a [`nablas_status`](status::nablas_status); the text of the last failure of a
 //!   thread is `nablas_last_error()`. A call that fails has written no output. Nothing unwinds into C.
