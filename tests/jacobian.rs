@@ -244,8 +244,13 @@ fn the_jacobian_of_a_network_is_built_from_vjps() -> Result<()> {
             let near = got.row(i).iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < 1e-14);
             assert!(near, "row {i}: {:?} for {:?}", got.row(i), expected.data());
         }
-        let refused = jacobian::network_jacobian(&plan, &params, &x, 7 * 5 * 8 - 1, &mut workspace);
-        assert!(matches!(refused, Err(Error::TooLarge { bytes: 280, limit: 279, .. })));
+        // The Jacobian, the gradient and one cotangent: the limit is inclusive, and leaves no trace in the bits.
+        let least = 8 * (7 * 5 + mlp.param_len() as u64 + 7);
+        let one_by_one = jacobian::network_jacobian(&plan, &params, &x, least, &mut workspace)?;
+        assert_eq!(one_by_one, got);
+        let refused = jacobian::network_jacobian(&plan, &params, &x, least - 1, &mut workspace);
+        let (bytes, limit) = (u128::from(least), u128::from(least - 1));
+        assert_eq!(refused, Err(Error::TooLarge { what: "the Jacobian of a network", bytes, limit }));
         let refused = jacobian::network_jacobian(&plan, &params, &x[1..], LIMIT, &mut workspace);
         assert!(matches!(refused, Err(Error::Length { expected: 5, got: 4, .. })));
     }
