@@ -111,6 +111,10 @@ impl<T: Scalar> Loss<T> {
         check_rows("the delta's column stride", delta.as_ref())?;
         let scale = self.scale(batch, cols);
         let mut fold = Fold::default();
+        // Rows without elements take no memory: there may be more of them than can be counted through.
+        if y.is_empty() {
+            return Ok(self.value_of(fold, batch, cols));
+        }
         for start in (0..batch).step_by(BLOCK) {
             let block = start..batch.min(start + BLOCK);
             let mut losses = [T::ZERO; BLOCK];

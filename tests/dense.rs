@@ -229,6 +229,25 @@ fn sizes_of_zero_are_no_work() -> Result<()> {
     Ok(())
 }
 
+/// A call that went through the rows would not come back.
+#[test]
+fn rows_without_elements_take_no_time() -> Result<()> {
+    let rows = 1 << 59;
+    let (w, many) = (MatRef::<f64>::new(&[], 0, 0)?, MatRef::new(&[], rows, 0)?);
+    let none = || MatMut::new(&mut [], rows, 0);
+    for isa in IsaToken::available() {
+        let dense = Dense::<f64>::with(isa, 2, BackendKind::Native)?;
+        let mut scratch = dense.scratch(rows, 0, 0);
+        let (saved, act) = (SavedMut::Derivative(none()?), Activation::Tanh);
+        dense.forward(many, w, Some(&[]), act, none()?, saved, &mut scratch)?;
+        let saved = SavedRef::Values(many);
+        dense.vjp_input(many, w, act, saved, none()?, Some(&mut []), &mut scratch)?;
+        dense.vjp_weights(many, many, MatMut::new(&mut [], 0, 0)?, true, &mut scratch)?;
+        dense.vjp_bias(many, &mut [])?;
+    }
+    Ok(())
+}
+
 /// The sum of a column: chains of additions.
 fn sum_of<T: Element>(column: impl Iterator<Item = T>) -> T {
     chains(T::ZERO, column.map(|x| (x, T::ONE)))

@@ -194,6 +194,16 @@ fn what_exceeds_the_limit_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// A call that went through the samples would not come back.
+#[test]
+fn samples_without_elements_take_no_time() -> Result<()> {
+    let (w, many) = (MatRef::<f64>::new(&[], 0, 0)?, MatRef::new(&[], 1 << 59, 0)?);
+    let got = jacobian::layer_vjp_naive(w, many, many, LIMIT, &MatrixMultiply)?;
+    assert_eq!((got.dx.shape(), got.dw.shape(), got.bytes_materialised), ((1 << 59, 0), (0, 0), 0));
+    assert!(got.db.is_empty());
+    Ok(())
+}
+
 #[test]
 fn operands_that_do_not_fit_are_refused() -> Result<()> {
     let mlp = Mlp::<f64>::builder(3).layer(2, Activation::Tanh).build()?;

@@ -261,6 +261,21 @@ fn losses_of_no_rows_are_zero_however_wide() -> Result<()> {
     Ok(())
 }
 
+/// A call that went through the rows would not come back.
+#[test]
+fn losses_of_no_outputs_are_zero_however_many_rows() -> Result<()> {
+    let (isa, rows) = (IsaToken::detect(), 1 << 59);
+    let y = MatRef::<f64>::new(&[], rows, 0)?;
+    for kind in kinds::<f64>() {
+        for reduction in REDUCTIONS {
+            let (loss, targets) = (Loss::new(kind, reduction), Targets::Values(y));
+            let value = loss.value_and_delta(isa, y, targets, MatMut::new(&mut [], rows, 0)?)?;
+            assert_eq!((value.to_bits(), loss.value(isa, y, targets)?.to_bits()), (0, 0), "{loss:?}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn bad_calls_are_refused_and_write_nothing() -> Result<()> {
     let isa = IsaToken::detect();

@@ -147,7 +147,9 @@ pub fn layer_vjp_naive<T: Scalar>(
     let mut dx = Dense::zeros("dX", batch, n, u64::MAX)?;
     let mut dw = Dense::zeros("dW", m, n, u64::MAX)?;
     let (mut db, mut bytes_materialised) = (vec![T::ZERO; m], 0);
-    for s in 0..batch {
+    // Samples without elements take no memory: there may be more of them than can be counted through.
+    let samples = if m == 0 && n == 0 { 0 } else { batch };
+    for s in 0..samples {
         let by_input = input_jacobian(w, limit)?;
         let by_weights = weight_jacobian(x.row(s), m, limit)?;
         let by_bias = bias_jacobian(m, limit)?;
