@@ -12,6 +12,7 @@ use nablas::{
     Activation, BackendKind, Dense, Gemm, MatRef,
     dense::{SavedMut, SavedRef},
 };
+use nablas_kernels::act::Saved as Kind;
 
 /// (batch, inputs, outputs)
 pub(crate) type Sizes = (usize, usize, usize);
@@ -33,6 +34,16 @@ fn saved_operands<T>(values: In<T>, mask: *const u8, (rows, cols): (usize, usize
         return fail(Status::Saved, "saved state: expected a matrix or a mask, got both");
     }
     Ok((values, mask))
+}
+
+/// What is read where neither a matrix nor a mask came: an operand without elements may be NULL whatever its kind.
+fn nothing_saved<'a, T: Elem>(act: Activation<T>, (rows, cols): (usize, usize)) -> Result<SavedRef<'a, T>> {
+    let empty = rows == 0 || cols == 0;
+    Ok(match act.saved() {
+        Kind::Mask if empty => SavedRef::Mask(&[]),
+        Kind::Derivative | Kind::Output if empty => SavedRef::Values(MatRef::new(&[], rows, cols)?),
+        _ => SavedRef::Nothing,
+    })
 }
 
 /// The calls of a layer as options ask for them.
@@ -121,7 +132,7 @@ pub(crate) unsafe fn vjp_input<T: Elem>(
                 let saved = match (saved, mask) {
                     (Some(s), _) => SavedRef::Values(s.view()),
                     (_, Some(m)) => SavedRef::Mask(m.slice()),
-                    _ => SavedRef::Nothing,
+                    _ => nothing_saved(act, (batch, inputs))?,
                 };
                 (delta.view(), w.view(), out.view_mut(), db.map(|d| d.slice_mut()), saved)
             };

@@ -37,7 +37,9 @@ impl<T: Elem> Goal<T> {
         match (values, classes) {
             (Some(values), None) => Ok(Self::Values(values)),
             (None, Some(classes)) => Ok(Self::Classes(classes)),
-            (None, None) if rows == 0 => Ok(Self::Values(matrix("the targets", targets.0, (0, cols), cols)?)),
+            (None, None) if rows == 0 || cols == 0 => {
+                Ok(Self::Values(matrix("the targets", targets.0, (rows, cols), cols)?))
+            }
             (None, None) => fail(Status::Null, "the targets and the classes: NULL"),
             _ => fail(Status::Targets, "expected targets or classes, got both"),
         }
