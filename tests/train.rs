@@ -12,8 +12,16 @@ use nablas::{
 use numbers::numbers;
 
 /// Networks of the three paths, the second of several groups of layers, and a batch of several slots.
-const NETWORKS: [(&[usize], usize); 4] =
-    [(&[17, 40, 40, 6], 150), (&[64, 200, 200, 170, 10], 400), (&[5, 9, 3], 1100), (&[300, 900, 7], 40)];
+const NETWORKS: [(&[usize], usize); 7] = [
+    (&[17, 40, 40, 6], 150),
+    (&[64, 200, 200, 170, 10], 400),
+    (&[5, 9, 3], 1100),
+    (&[300, 900, 7], 40),
+    // Narrow ones with few rows.
+    (&[20, 20, 20], 1),
+    (&[20, 20, 20], 16),
+    (&[20, 20, 20], 22),
+];
 
 fn network<T: Scalar>(widths: &[usize]) -> Result<Mlp<T>> {
     let last = widths.len() - 1;

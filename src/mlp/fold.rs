@@ -91,6 +91,9 @@ impl Sums {
         mut slot: impl FnMut(usize, Places<'_, T>),
     ) {
         let (own, mlp, range) = (self.group(call, grads, g), &call.setup.mlp, groups.slots(g));
+        // One group is one item, whoever's: it has the first stack.
+        let seat = if groups.count() == 1 { 0 } else { seat };
+        debug_assert!(seat < call.seats().max(1) || groups.depth() == 0);
         let stacked = |below: usize| self.nth(call, groups.count() - 1 + seat * groups.depth() + below - 1);
         let sum = |below: usize| if below == 0 { own } else { Places::flat(mlp, stacked(below)) };
         for s in range.clone() {

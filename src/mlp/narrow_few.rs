@@ -89,9 +89,18 @@ impl Few {
                 tile.seed(call, &back.cotangent, 0, batch);
                 let seeded = tile.delta;
                 pass::backward(mlp.layers().len(), tile.dx.is_some(), &mut tile);
-                let (x, ld) = arena.x();
-                copy_rows(call.x.shape(), operand(call.x), (x, ld as isize, 1));
-                self.gradient(call, back, arena, seeded);
+                // By whole vectors, where it lies if its rows have them.
+                let (to, ld) = arena.x();
+                let whole = call.x.col_stride() == 1
+                    && call.x.row_stride() >= 0
+                    && call.x.ncols().is_multiple_of(PAD);
+                let x = if whole {
+                    (call.x.as_ptr(), call.x.row_stride() as usize)
+                } else {
+                    copy_rows(call.x.shape(), operand(call.x), (to, ld as isize, 1));
+                    (to.cast_const(), ld)
+                };
+                self.gradient(call, back, arena, (x, seeded));
             }
         }
     }
@@ -105,13 +114,13 @@ impl Few {
         call: &Call<'_, T>,
         back: &Backward<'_, T>,
         arena: Arena<'_, T>,
-        seeded: (*mut T, usize),
+        (x, seeded): ((*const T, usize), (*mut T, usize)),
     ) {
         let layers = call.setup.mlp.layers();
         for (l, layer) in layers.iter().enumerate() {
             let delta = if l + 1 < layers.len() { arena.block.g(l) } else { seeded };
-            let a = if l > 0 { arena.block.a(l - 1) } else { arena.x() };
-            let (delta, a) = ((delta.0.cast_const(), delta.1), (a.0.cast_const(), a.1));
+            let read = |(ptr, ld): (*mut T, usize)| (ptr.cast_const(), ld);
+            let (delta, a) = (read(delta), if l > 0 { read(arena.block.a(l - 1)) } else { x });
             let (m, n, dw, db) = (layer.outputs, layer.inputs, back.grads.w(l), back.grads.b(l));
             // SAFETY: the caller's promise.
             unsafe {

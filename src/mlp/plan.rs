@@ -86,8 +86,8 @@ impl PlanOptions {
     }
 }
 
-/// A network prepared for batches up to a size: paths chosen, memory laid out. Immutable and shareable; the
-/// [`Workspace`] holds what calls write.
+/// A network prepared for batches up to a size: paths chosen, memory laid out. Shareable: all that calls change in
+/// it is a count of which way was the faster, on members or alone; the [`Workspace`] holds what they write.
 pub struct Plan<T: Scalar> {
     pub(crate) setup: Setup<T>,
     pub(crate) path: Box<dyn Path<T>>,

@@ -220,7 +220,8 @@ impl<T: Scalar> Train<'_, '_, T> {
 impl<T: Scalar> Schedule for Train<'_, '_, T> {
     fn items(&self, phase: usize) -> Option<usize> {
         match self.phase(phase) {
-            Phase::Pass(phase) => self.path.items(self.call, phase),
+            // Of the pass, none is the last here.
+            Phase::Pass(phase) => Some(self.path.items(self.call, phase).unwrap_or(0)),
             Phase::Norm => Some(self.parts.count()),
             Phase::Step(g) => {
                 let last = self.groups.len() - usize::from(self.call.panels.is_none());

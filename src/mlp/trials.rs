@@ -15,6 +15,8 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// Calls of a trial that are timed, each way, after some that are not.
 const TIMED: u32 = 8;
 const SETTLING: u32 = 2;
+/// Calls with members to which none came, after which a trial is put off.
+const PATIENCE: u32 = 64;
 /// Calls from a trial to the next.
 const BETWEEN: u32 = 1024;
 /// Calls that the model takes to last longer, in microseconds, gain by members what no hand-over takes.
@@ -27,8 +29,9 @@ const KINDS: usize = 4;
 /// Sizes of batches: by the bits of their number of rows.
 const SIZES: usize = 24;
 
-/// The trials of a plan.
+/// The trials of a plan. On cache lines of their own: calls write there.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Trials([Trial; KINDS * SIZES]);
 
 /// A trial of calls of one kind and about one size. Calls of several threads at once may lose a count.
@@ -36,6 +39,8 @@ pub(crate) struct Trials([Trial; KINDS * SIZES]);
 struct Trial {
     /// Calls since the trial began.
     at: AtomicU32,
+    /// Of those with members, how many had none.
+    missed: AtomicU32,
     /// Speeds with members and alone, added up: bits of `f32`, estimated time over time.
     speeds: [AtomicU32; 2],
 }
@@ -58,12 +63,23 @@ impl Trial {
         Way { alone: members < GAIN * alone, timed: false }
     }
 
-    /// A timed call has ended. One that wanted members and had none says nothing of them.
+    /// A timed call has ended. One that wanted members and had none says nothing of them; after many such, the model has its way until
+    /// the next trial.
     fn note(&self, way: Way, members: bool, speed: f32) {
-        if members == way.alone {
+        let (at, sum) = (self.at.load(Relaxed), &self.speeds[usize::from(way.alone)]);
+        // Another thread's call has gone on with the trial meanwhile.
+        if at >= 2 * (SETTLING + TIMED) || (at >= SETTLING + TIMED) != way.alone {
             return;
         }
-        let (at, sum) = (self.at.load(Relaxed), &self.speeds[usize::from(way.alone)]);
+        if !members && !way.alone {
+            let missed = self.missed.load(Relaxed) + 1;
+            self.missed.store(missed % PATIENCE, Relaxed);
+            if missed == PATIENCE {
+                self.speeds[1].store(0, Relaxed);
+                self.at.store(2 * (SETTLING + TIMED), Relaxed);
+            }
+            return;
+        }
         let before = match at % (SETTLING + TIMED) {
             0..SETTLING => return self.at.store(at + 1, Relaxed),
             SETTLING => 0.0,
@@ -163,11 +179,24 @@ mod tests {
     #[test]
     fn members_that_do_not_come_are_not_judged() {
         let trial = Trial::default();
-        for _ in 0..100 {
+        for _ in 0..PATIENCE {
             let way = trial.way();
             assert_eq!(way, Way { alone: false, timed: true });
             trial.note(way, false, 1.0);
         }
+        for _ in 2 * (SETTLING + TIMED)..=BETWEEN {
+            assert_eq!(trial.way(), Way { alone: false, timed: false });
+        }
+        assert_eq!(trial.way(), Way { alone: false, timed: true });
+    }
+
+    #[test]
+    fn a_call_that_ends_late_changes_nothing() {
+        let (trial, each) = (Trial::default(), SETTLING + TIMED);
+        let late = trial.way();
+        assert_eq!(calls(&trial, 10.0, 12.0, 2 * each), each);
+        trial.note(late, true, 1e-6);
+        assert_eq!(calls(&trial, 10.0, 12.0, 100), 0);
     }
 
     #[test]

@@ -73,7 +73,7 @@ unsafe fn forward_mask<T: Math, F: Function<T>, I: Lanes<T>>(
     }
 }
 
-/// δ ⊙ g' of `n` columns from `j`, from one row of the state that the forward pass state.
+/// δ ⊙ g' of `n` columns from `j`, from one row of the state that the forward pass left.
 ///
 /// # Safety
 /// The row of the kind that `F` saves is readable for columns `j..j + n`; `j` is a multiple of `LANES`,

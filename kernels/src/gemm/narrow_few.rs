@@ -3,8 +3,8 @@
 //! The sums are those of [`NarrowWeightVjp`](super::narrow::NarrowWeightVjp) and [`FoldLanes`](super::narrow::FoldLanes),
 //! bit by bit: sixteen virtual lanes, lane j the chain of rows j, j + 16, …, added by the fixed tree. There a lane is a lane of a
 //! register and an element of dW a register; to fold sixteen lanes takes more than to sum a few rows. Here lanes of registers are
-//! elements of dW, and the tree adds whole registers. A virtual lane that no row falls to is +0 and none is ever −0, so it is
-//! left out.
+//! elements of dW, and the tree adds whole registers. A virtual lane that no row falls to is +0 there, and so is what was −0 of one with a
+//! row less than others: a sum over lanes of unequal lengths is never −0. Here absent rows are left out, and −0 is made +0.
 
 use super::narrow::VIRTUAL_LANES;
 use crate::{
@@ -83,8 +83,12 @@ impl<T: Math> Sums<T> {
     unsafe fn store<I: Lanes<T>, const MR: usize>(self, isa: I, (to, ld): (*mut T, usize), cols: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let sums = self.all::<I, MR>(isa, 0);
+            let mut sums = self.all::<I, MR>(isa, 0);
+            let even = self.rows.is_multiple_of(VIRTUAL_LANES);
             for r in 0..MR {
+                if !even {
+                    sums[r] = isa.add(sums[r], isa.zero());
+                }
                 store(isa, to.add(r * ld), sums[r], cols);
             }
         }
