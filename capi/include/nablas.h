@@ -221,6 +221,10 @@ typedef enum nablas_activation {
    * sin(ω·z); parameter ω
    */
   NABLAS_ACTIVATION_SIN = 15,
+  /**
+   * z/(1 + |z|)
+   */
+  NABLAS_ACTIVATION_SOFTSIGN = 16,
 } nablas_activation;
 
 /**

@@ -85,6 +85,8 @@ pub enum nablas_activation {
     Exp = 14,
     /// sin(ω·z); parameter ω
     Sin = 15,
+    /// z/(1 + |z|)
+    Softsign = 16,
 }
 
 /// What an activation saves in a forward call for the backward calls.
@@ -360,6 +362,7 @@ mod tests {
             (A::HardSwish, "hard_swish"),
             (A::Exp, "exp"),
             (A::Sin, "sin"),
+            (A::Softsign, "softsign"),
         ];
         for (kind, expected) in kinds {
             assert_eq!(name(kind), expected);

@@ -97,6 +97,7 @@ fn bounds(act: Activation<f64>) -> (f64, f64) {
         Activation::GeluTanh => (4.5, 8.0),
         Activation::Mish => (5.0, 12.0),
         Activation::HardSwish => (2.5, 1.5),
+        Activation::Softsign => (2.0, 4.0),
         Activation::Exp | Activation::Sin(_) => (1.0, 1.0),
     }
 }
@@ -222,7 +223,8 @@ fn specials<T: Math>(isa: IsaToken) {
     let inf = f64::INFINITY;
     let (selu, selu_low) = (1.050_700_987_355_480_5, -1.758_099_340_847_376_9);
     let t = |x: f64| T::from_f64(x).to_f64();
-    let limits: [(Activation<T>, Pairs); 15] = [
+    // All but the sine, which has none.
+    let limits: [(Activation<T>, Pairs); Activation::<()>::COUNT - 1] = [
         (Activation::Identity, [(-inf, 1.0), (inf, 1.0)]),
         (Activation::Relu, [(0.0, 0.0), (inf, 1.0)]),
         (Activation::LeakyRelu(T::from_f64(0.25)), [(-inf, 0.25), (inf, 1.0)]),
@@ -238,6 +240,7 @@ fn specials<T: Math>(isa: IsaToken) {
         (Activation::Mish, [(-0.0, 0.0), (inf, 1.0)]),
         (Activation::HardSwish, [(0.0, 0.0), (inf, 1.0)]),
         (Activation::Exp, [(0.0, 0.0), (inf, inf)]),
+        (Activation::Softsign, [(-1.0, 0.0), (1.0, 0.0)]),
     ];
     let huge = if T::NAME == "f32" { 3e38 } else { 1e308 };
     for (act, [low, high]) in limits {

@@ -76,6 +76,7 @@ pub(crate) fn reference(g: Activation<f64>, z: f64) -> (f64, f64) {
             (z * (z + 3.0).clamp(0.0, 6.0) / 6.0, d)
         }
         Activation::Exp => (z.exp(), z.exp()),
+        Activation::Softsign => (z / (1.0 + z.abs()), 1.0 / (1.0 + z.abs()).powi(2)),
         Activation::Sin(omega) => ((omega * z).sin(), omega * (omega * z).cos()),
     }
 }

@@ -13,6 +13,7 @@ mod relu;
 mod rows;
 mod sigmoid;
 mod slices;
+mod softsign;
 mod state;
 mod table;
 mod tail;
@@ -25,6 +26,7 @@ pub use relu::{ClippedRelu, HardSwish, Identity, LeakyRelu, Relu};
 pub use rows::{BackwardRows, ForwardRows, Rows, backward_rows, forward_rows, forward_vectors};
 pub use sigmoid::{Mish, Sigmoid, Silu, Sin, Softplus, Tanh};
 pub use slices::{Forward, Value, Vjp};
+pub use softsign::Softsign;
 pub use state::State;
 pub use table::Activation;
 

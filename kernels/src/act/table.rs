@@ -3,7 +3,7 @@
 
 use super::{
     ClippedRelu, Elu, Exp, Function, Gelu, GeluTanh, HardSwish, Identity, LeakyRelu, Mish, Relu, Saved, Selu,
-    Sigmoid, Silu, Sin, Softplus, Tanh, WithFunction,
+    Sigmoid, Silu, Sin, Softplus, Softsign, Tanh, WithFunction,
 };
 use crate::math::Math;
 
@@ -104,6 +104,8 @@ activations! {
     Exp: "exp";
     /// sin(ω·z).
     Sin(T, omega = 1.0): "sin";
+    /// z/(1 + |z|).
+    Softsign: "softsign";
 }
 
 /// What [`Activation::saved`] and [`Activation::slope`] ask of a function.

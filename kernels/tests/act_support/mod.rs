@@ -83,6 +83,7 @@ pub(crate) fn reference(act: Activation<f64>, z: f64) -> (f64, f64) {
             z => (z * (z + 3.0) / 6.0, (2.0 * z + 3.0) / 6.0),
         },
         Activation::Exp => (z.exp(), z.exp()),
+        Activation::Softsign => (z / (1.0 + z.abs()), (1.0 + z.abs()).powi(-2)),
         Activation::Sin(w) => ((w * z).sin(), w * (w * z).cos()),
     }
 }
