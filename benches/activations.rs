@@ -9,7 +9,11 @@ mod common {
     pub(crate) mod peak;
 }
 
-use common::{measure, numbers::uniform, peak::peak};
+use common::{
+    measure::{self, Timing},
+    numbers::uniform,
+    peak::peak,
+};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nablas::{Activation, IsaToken, Pointwise, Scalar};
 use std::{hint::black_box, time::Duration};
@@ -40,10 +44,10 @@ fn one<T: Scalar>(c: &mut Criterion, isa: IsaToken, activation: Activation<T>, n
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(400));
     let bytes = |slices: usize| Throughput::Bytes((slices * n * size_of::<T>()) as u64);
-    let price = |best: Option<Duration>| {
-        if let Some(best) = best {
-            let fmas = best.as_secs_f64() * peak / 2.0 / n as f64;
-            println!("{:24}one element costs as much as {fmas:.1} FMAs at their peak", "");
+    let price = |timing: Option<Timing>| {
+        if let Some(Timing { min, median }) = timing {
+            let [fmas, usual] = [min, median].map(|seconds| seconds * peak / 2.0 / n as f64);
+            println!("{:24}one element costs as much as {fmas:.1} FMAs at their peak, median {usual:.1}", "");
         }
     };
     let id = BenchmarkId::new("value", n);

@@ -11,7 +11,6 @@ mod common {
     #[expect(dead_code, reason = "the workloads count their FLOP")]
     pub(crate) mod step;
     pub(crate) mod threads;
-    #[expect(dead_code, reason = "medians are not for here")]
     pub(crate) mod turns;
     pub(crate) mod workloads;
 }

@@ -1,4 +1,6 @@
 //! The plain product: how close does C ← A·B come to the FMA peak, beside other libraries?
+//!
+//! `NABLAS_RECORD=benches/record` keeps the times: benches/record/README.md.
 
 mod common {
     pub(crate) mod agree;
@@ -8,6 +10,7 @@ mod common {
     pub(crate) mod numbers;
     pub(crate) mod peak;
     pub(crate) mod peers;
+    pub(crate) mod record;
     pub(crate) mod threads;
 }
 
@@ -18,6 +21,7 @@ use common::{
     numbers::uniform,
     peak::peak,
     peers::Peer,
+    record::Case,
     threads,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
@@ -51,7 +55,8 @@ fn gemm(c: &mut Criterion) {
         if quick() && flop > 1 << 26 {
             continue;
         }
-        let mut group = c.benchmark_group(format!("gemm/{m}x{n}x{k}"));
+        let name = format!("{m}x{n}x{k}");
+        let mut group = c.benchmark_group(format!("gemm/{name}"));
         group.sampling_mode(SamplingMode::Flat).sample_size(10);
         group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
         let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
@@ -71,16 +76,30 @@ fn gemm(c: &mut Criterion) {
             let peak = if t == 1 { peak_one } else { peak_all };
             let gemm = Gemm::with(isa, t);
             let mut scratch = gemm.scratch(m, n, k);
-            time_flop(&mut group, BenchmarkId::new("nablas", t), flop, peak, |_| {
+            let (dims, isa) = ([m, n, k], isa.name());
+            let case = Case {
+                source: "gemm",
+                workload: &name,
+                dims: &dims,
+                batch: 1,
+                activation: "",
+                isa,
+                threads: t,
+                flop,
+                peak,
+            };
+            let timing = time_flop(&mut group, BenchmarkId::new("nablas", t), flop, peak, |_| {
                 gemm.run(1.0, a, b, 0.0, view(&mut product, m, n), &mut scratch).expect("the shapes agree");
             });
+            case.note("nablas", timing);
             for peer in Peer::ALL {
-                time_flop(&mut group, BenchmarkId::new(peer.name(), t), flop, peak, |check| {
+                let timing = time_flop(&mut group, BenchmarkId::new(peer.name(), t), flop, peak, |check| {
                     peer.product(t, a, b, view(&mut product, m, n));
                     if check {
                         same(peer.name(), &product, &reference);
                     }
                 });
+                case.note(peer.name(), timing);
             }
         }
         group.finish();

@@ -2,28 +2,27 @@
 //! training step.
 //!
 //! Memory is held against the formula of docs/ARCHITECTURE.md. With `NABLAS_PLOTS=DIRECTORY` each curve that was
-//! measured whole is written there, as CSV and as SVG.
+//! measured whole is written there as CSV; `tools/record.py docs` draws those of docs/plots.
 
 mod common {
+    pub(crate) mod curve;
     pub(crate) mod flop;
     pub(crate) mod measure;
     pub(crate) mod numbers;
     pub(crate) mod operands;
     pub(crate) mod peak;
-    pub(crate) mod plot;
     pub(crate) mod step;
     pub(crate) mod threads;
-    #[expect(dead_code, reason = "medians are not for here")]
     pub(crate) mod turns;
 }
 #[path = "../tests/common/workspace.rs"]
 mod workspace;
 
 use common::{
+    curve::Point,
     flop::{say_peak, time_flop},
     measure::quick,
     peak::peak,
-    plot::{self, Point},
     step::{Step, network},
     threads,
     turns::turns,
@@ -105,7 +104,7 @@ fn curve(c: &mut Criterion, curve: &str, cases: Vec<Case>) {
                 point.seconds = point.seconds.min(timing.min);
             }
         }
-        plot::write(Path::new(&folder), curve, &points).expect("the plots can be written");
+        common::curve::write(Path::new(&folder), curve, &points).expect("the curve can be written");
     }
 }
 
@@ -138,7 +137,7 @@ fn measure(c: &mut Criterion, curve: &str, case: &Case, threads: usize, peak: f6
         }
     });
     group.finish();
-    let seconds = best?.as_secs_f64();
+    let seconds = best?.min;
     let (path, peak_seconds) = step.map(|s| (s.path(), s.flop() / peak))?;
     println!("{:24}workspace: {workspace} bytes; {keeping} with the state of the whole batch; {path}", "");
     let (network, x) = (name.clone(), *x);

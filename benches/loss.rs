@@ -8,7 +8,6 @@ mod common {
     pub(crate) mod operands;
     #[expect(dead_code, reason = "steps are made here, with a loss and without")]
     pub(crate) mod step;
-    #[expect(dead_code, reason = "medians are not for here")]
     pub(crate) mod turns;
 }
 

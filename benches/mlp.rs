@@ -1,5 +1,7 @@
 //! A whole training step: how long do forward and backward of the ten workloads take, and how close is that to
 //! the machine's limit, beside unfused passes over the plain products of other libraries?
+//!
+//! `NABLAS_RECORD=benches/record` keeps the times: benches/record/README.md.
 
 mod common {
     pub(crate) mod agree;
@@ -11,6 +13,7 @@ mod common {
     pub(crate) mod passes;
     pub(crate) mod peak;
     pub(crate) mod peers;
+    pub(crate) mod record;
     pub(crate) mod threads;
     pub(crate) mod unfused;
     pub(crate) mod workloads;
@@ -23,6 +26,7 @@ use common::{
     operands::{Operands, operands},
     peak::peak,
     peers::Peer,
+    record::Case,
     threads,
     unfused::Unfused,
     workloads::{self, Workload},
@@ -73,14 +77,26 @@ fn step(c: &mut Criterion, workload: &Workload, threads: usize, peak: f64) {
         planned(1, BackendKind::Native)(&mut grads);
         grads
     });
+    let case = Case {
+        source: "mlp",
+        workload: workload.name,
+        dims: workload.widths,
+        batch,
+        activation: workload.activation.name(),
+        isa: isa.name(),
+        threads,
+        flop,
+        peak,
+    };
     let mut contender = |name: &str, step: &mut dyn FnMut(&mut [f32])| {
         let id = BenchmarkId::new(name, threads);
-        time_flop(&mut group, id, flop, peak, |check| {
+        let timing = time_flop(&mut group, id, flop, peak, |check| {
             step(&mut grads);
             if check {
                 same_gradient(name, &mlp, &grads, &reference);
             }
         });
+        case.note(name, timing);
     };
     contender("nablas", &mut planned(threads, BackendKind::Native));
     contender("nablas on matrixmultiply", &mut planned(threads, BackendKind::MatrixMultiply));

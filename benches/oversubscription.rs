@@ -19,11 +19,11 @@ mod common {
 }
 
 use common::{
-    measure::quick,
+    measure::{Timing, quick},
     peak::peak,
     step::Step,
     threads,
-    turns::{Timing, turns},
+    turns::turns,
     workloads::{self, Workload},
 };
 use nablas::{PlanOptions, Team, TeamOptions};

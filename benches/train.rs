@@ -9,7 +9,6 @@ mod common {
     #[expect(dead_code, reason = "steps are made here, with an optimizer and without")]
     pub(crate) mod step;
     pub(crate) mod threads;
-    #[expect(dead_code, reason = "medians are not for here")]
     pub(crate) mod turns;
 }
 

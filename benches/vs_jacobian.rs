@@ -12,7 +12,7 @@ mod common {
 use common::{
     agree::same,
     flop::{say_peak, time_flop},
-    measure::quick,
+    measure::{Timing, quick},
     numbers::uniform,
     peak::peak,
 };
@@ -164,9 +164,9 @@ fn preactivation(mlp: &Mlp<f32>, params: &[f32], x: &[f32]) -> Vec<f32> {
 }
 
 /// Prints times and bytes side by side.
-fn compare(fused: Option<Duration>, naive: Option<Duration>, fused_bytes: u128, naive_bytes: u128) {
+fn compare(fused: Option<Timing>, naive: Option<Timing>, fused_bytes: u128, naive_bytes: u128) {
     if let (Some(fused), Some(naive)) = (fused, naive) {
-        let ratio = naive.as_secs_f64() / fused.as_secs_f64();
+        let ratio = naive.min / fused.min;
         let (few, many) = (mib(fused_bytes), mib(naive_bytes));
         println!("{:24}{ratio:.0} × the time of the VJP; writes {many}, the VJP {few}", "");
     }

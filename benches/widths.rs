@@ -22,11 +22,11 @@ mod common {
 }
 
 use common::{
-    measure::quick,
+    measure::{Timing, quick},
     peak::peak,
     step::Step,
     threads,
-    turns::{Timing, turns},
+    turns::turns,
 };
 use nablas::{Activation, PlanOptions};
 use nablas_kernels::{

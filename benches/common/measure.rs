@@ -2,7 +2,14 @@
 //! peak can be printed.
 
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput, measurement::WallTime};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+/// Seconds a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+}
 
 /// Whether benchmarks are only to be shown to run (`cargo bench -- --test`, `cargo test --benches`).
 pub(crate) fn quick() -> bool {
@@ -17,8 +24,8 @@ pub(crate) fn quick() -> bool {
     !bench
 }
 
-/// Times `f` under `id`; `work` is what criterion divides by the time. Returns the best mean of a sample, or
-/// nothing where the benchmark was filtered out.
+/// Times `f` under `id`; `work` is what criterion divides by the time. Returns the best mean of a sample and
+/// the median, or nothing where the benchmark was filtered out.
 ///
 /// Once before all timing `f` is called with `true`: it then checks what it has computed.
 pub(crate) fn time(
@@ -26,11 +33,11 @@ pub(crate) fn time(
     id: BenchmarkId,
     work: Throughput,
     mut f: impl FnMut(bool),
-) -> Option<Duration> {
-    let mut best: Option<Duration> = None;
+) -> Option<Timing> {
+    let mut samples: Vec<(f64, u64)> = Vec::new();
     group.throughput(work);
     group.bench_function(id, |b| {
-        if best.is_none() {
+        if samples.is_empty() {
             f(true);
         }
         b.iter_custom(|iterations| {
@@ -39,10 +46,17 @@ pub(crate) fn time(
                 f(false);
             }
             let total = start.elapsed();
-            let mean = total / u32::try_from(iterations).unwrap_or(u32::MAX);
-            best = Some(best.map_or(mean, |b| b.min(mean)));
+            samples.push((total.as_secs_f64() / iterations as f64, iterations));
             total
         });
     });
-    best
+    samples.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Of steps, not of samples: the first samples, which warm up, are of few steps.
+    let half = samples.iter().map(|s| s.1).sum::<u64>() / 2;
+    let mut seen = 0;
+    let median = samples.iter().find(|s| {
+        seen += s.1;
+        seen > half
+    });
+    Some(Timing { min: samples.first()?.0, median: median?.0 })
 }

@@ -1,14 +1,7 @@
 //! Contenders in turns: on a machine that is shared, only what was measured in the same moments can be compared.
 
-use super::measure::quick;
+use super::measure::{Timing, quick};
 use std::time::{Duration, Instant};
-
-/// Seconds a step.
-#[derive(Clone, Copy)]
-pub(crate) struct Timing {
-    pub(crate) min: f64,
-    pub(crate) median: f64,
-}
 
 /// Times contenders, each of which makes as many steps as it is told, in bursts of `burst` or more: one burst each
 /// in turns, the order turned round each time, over `span` and for `rounds` rounds at least.
