@@ -31,7 +31,7 @@ pub struct Blocking {
 impl Blocking {
     /// For elements of `size` bytes: a block of A takes a third of L2 (a half is slower by some 5 %: panels of B and
     /// the output pass through L2 as well), and a packed block of B a fifth of L3, where two or four of them are. A depth
-    /// of two chains gains nothing: docs/PERFORMANCE.md.
+    /// of two chains gains nothing: docs/PERFORMANCE-HISTORY.md.
     pub fn new(caches: Caches, size: usize) -> Self {
         let kc = CHAIN;
         let mc = (caches.l2 / 3 / (kc * size) / 24 * 24).clamp(24, 480);
