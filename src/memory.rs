@@ -77,6 +77,20 @@ pub(crate) struct Regions {
     overflow: bool,
 }
 
+/// Where regions of one length are: the first's offset, and from one to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strided {
+    pub(crate) first: usize,
+    pub(crate) stride: usize,
+}
+
+impl Strided {
+    /// The offset of region `i`.
+    pub(crate) fn nth(self, i: usize) -> usize {
+        self.first + i * self.stride
+    }
+}
+
 impl Regions {
     /// Reserves a region of `len` elements; its offset.
     pub(crate) fn take<T>(&mut self, len: usize) -> usize {
@@ -88,14 +102,14 @@ impl Regions {
         at
     }
 
-    /// Reserves `count` regions of `len` elements, one behind another; the first's offset and the stride.
-    pub(crate) fn take_many<T>(&mut self, count: usize, len: usize) -> (usize, usize) {
+    /// Reserves `count` regions of `len` elements, one behind another.
+    pub(crate) fn take_many<T>(&mut self, count: usize, len: usize) -> Strided {
         let stride = len.checked_next_multiple_of(line::<T>()).unwrap_or(usize::MAX);
         let total = stride.checked_mul(count).unwrap_or_else(|| {
             self.overflow = true;
             0
         });
-        (self.take::<T>(total), stride)
+        Strided { first: self.take::<T>(total), stride }
     }
 
     /// Elements in all.

@@ -6,7 +6,7 @@
 //! groups' sums are folded at the end, by the rest of the tree. How large groups are leaves no trace in the bits.
 
 use super::{call::Call, params::Places};
-use crate::Scalar;
+use crate::{Scalar, memory::Strided};
 use nablas_kernels::gemm::dense::FoldSlots;
 
 /// Elements of every sum that an item of the last fold adds.
@@ -55,17 +55,14 @@ impl Groups {
     }
 }
 
-/// Where the sums of a call lie: the first group's in the caller's gradient, the others from an offset of the workspace on,
-/// a stride apart; after them what waits in each seat.
+/// Where the sums of a call lie: the first group's in the caller's gradient, the others in the workspace; after them what waits in
+/// each seat.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sums {
-    pub(crate) at: usize,
-    pub(crate) stride: usize,
-}
+pub(crate) struct Sums(pub(crate) Strided);
 
 impl Sums {
     fn nth<T: Scalar>(self, call: &Call<'_, T>, i: usize) -> *mut T {
-        call.memory.add(self.at + i * self.stride)
+        call.memory.add(self.0.nth(i))
     }
 
     /// The sum of a group.
@@ -128,9 +125,9 @@ impl Sums {
         item: usize,
     ) {
         let (from, end) = (item * CHUNK, call.setup.mlp.param_len());
-        let (stride, count) = (self.stride, groups.count());
+        let (stride, count) = (self.0.stride, groups.count());
         for (from, first, len) in grads.pieces(from, end.min(from + CHUNK)) {
-            let rest = call.memory.add(self.at + from);
+            let rest = call.memory.add(self.0.first + from);
             // SAFETY: items fold disjoint parts of the sums.
             unsafe { call.setup.engine().run_raw(FoldSlots { first, rest, stride, count, len }) };
         }

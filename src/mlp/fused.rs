@@ -65,7 +65,12 @@ use super::{
     path::{Path, PathKind},
     setup::Setup,
 };
-use crate::{Scalar, gemm::operand, memory::Regions, shared::Shared};
+use crate::{
+    Scalar,
+    gemm::operand,
+    memory::{Regions, Strided},
+    shared::Shared,
+};
 use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{
     cache,
@@ -96,7 +101,7 @@ pub(crate) struct Fused {
     tile: Store,
     ends: TileEnds,
     /// A seat's tile, and from the start of it the sums of a run that is not its slot's first.
-    arenas: (usize, usize),
+    arenas: Strided,
     run_sums: Option<usize>,
     sums: Sums,
     split: Split,
@@ -128,8 +133,7 @@ impl Fused {
         let arenas =
             at.take_many::<T>(setup.engine().threads, ends.len.saturating_add(if long { params } else { 0 }));
         let room = Groups::room(max_slots(params, batch), setup.engine().threads);
-        let (at_sums, stride) = at.take_many::<T>(room, params);
-        let sums = Sums { at: at_sums, stride };
+        let sums = Sums(at.take_many::<T>(room, params));
         let split = Split::new(mlp, &tile, (batch, least_rows(params), setup.engine().threads), at);
         let kept = Store::new(mlp, false);
         Self {
@@ -158,7 +162,7 @@ impl Fused {
 
     /// A seat's tile.
     fn arena<'a, T: Scalar>(&'a self, call: &Call<'_, T>, seat: usize) -> Arena<'a, T> {
-        let base = call.memory.add(self.arenas.0 + seat * self.arenas.1);
+        let base = call.memory.add(self.arenas.nth(seat));
         Arena {
             base,
             block: Block { base, store: &self.tile, rows: self.tile_rows, row: 0 },

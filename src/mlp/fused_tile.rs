@@ -13,6 +13,7 @@ use nablas_kernels::{
     act::{Activation, BackwardRows, ForwardRows, Rows, Saved, State},
     gemm::{
         dense::{ForwardTile, InputVjpTile, WeightVjpTile},
+        epilogue::Bias,
         pack::{Operand, PackPanels, Right, Share},
         shape::PAD,
         turned::{FEW_INPUTS, FEW_OUTPUTS, ForwardTurned, WeightVjpTurned},
@@ -267,6 +268,7 @@ impl<T: Scalar> Layers for Tile<'_, T> {
                     net.engine.run(ForwardRows::new(act, z, save));
                 }
             } else {
+                let bias = Bias::Columns(bias);
                 net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a, save, act, whole });
             }
             if let Some(y) = end.filter(|_| whole) {

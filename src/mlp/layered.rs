@@ -53,7 +53,7 @@ use super::{
 use crate::{
     Activation, MatMut, MatRef, Scalar,
     gemm::operand,
-    memory::Regions,
+    memory::{Regions, Strided},
     product::{Cut, Op, Sums},
 };
 use alloc::{format, string::String, vec::Vec};
@@ -82,7 +82,7 @@ pub(crate) struct Layered {
     delta: [usize; 2],
     /// Two buffers for packed blocks, of weights and of what dW reads.
     buffers: [[usize; 2]; 2],
-    seats: (usize, usize),
+    seats: Strided,
     /// Where a layer's panels start in [`PackedParams`](super::PackedParams): Wᵀ and W.
     panels: Vec<[usize; 2]>,
     panels_len: usize,
@@ -289,7 +289,7 @@ impl Layered {
                     let own =
                         || if cut.packs() > 0 { self.buffer(call, part) } else { core::ptr::null_mut() };
                     let b = panels.unwrap_or_else(own).cast_const();
-                    let scratch = call.memory.add(self.seats.0 + seat * self.seats.1);
+                    let scratch = call.memory.add(self.seats.nth(seat));
                     call.failed.note(ops.multiply(&op, &cut, (at, item), b, scratch));
                 }
                 Job::OutputDelta => self.output_delta(call, row, rows),

@@ -48,7 +48,7 @@ use crate::{
     MatMut, MatRef, Scalar,
     engine::Engine,
     gemm::operand,
-    memory::{Regions, line},
+    memory::{Regions, Strided, line},
     shared::Shared,
 };
 use alloc::{format, string::String, vec::Vec};
@@ -56,10 +56,10 @@ use nablas_kernels::{
     act::{Activation, BackwardRows, Rows, Saved, State},
     cache,
     gemm::{
-        narrow::{
-            Features, FoldLanes, NarrowForward, NarrowInputVjp, NarrowWeightVjp, VIRTUAL_LANES, clear_tail,
-        },
-        pack::{CopyRows, Operand},
+        dense::{ForwardTile, InputVjpTile},
+        epilogue::Bias,
+        narrow::{Features, FoldLanes, NarrowWeightVjp, VIRTUAL_LANES, clear_tail, whole_lanes},
+        pack::{CopyRows, Operand, Right},
         shape::padded,
         tile::CHAIN,
     },
@@ -116,7 +116,7 @@ pub(crate) struct Narrow {
     panels: usize,
     panels_len: usize,
     /// A seat's tile; from its start the sums in virtual lanes, and the gradient of a run that is not its slot's first.
-    arenas: (usize, usize),
+    arenas: Strided,
     sums: usize,
     run_sums: Option<usize>,
     partials: Sums,
@@ -143,8 +143,7 @@ impl Narrow {
         debug_assert!(len.is_multiple_of(line::<T>()) || len == usize::MAX);
         let arenas = at.take_many::<T>(setup.engine().threads, len);
         let room = Groups::room(max_slots(batch), setup.engine().threads);
-        let (at_sums, stride) = at.take_many::<T>(room, params);
-        let partials = Sums { at: at_sums, stride };
+        let partials = Sums(at.take_many::<T>(room, params));
         let lanes = padding(mlp);
         let few = Few::new(mlp, batch.min((FEW_ROWS / (lanes * lanes)) as usize), at);
         Self { tile_rows, tile, kept, transposed, panels, panels_len, arenas, sums, run_sums, partials, few }
@@ -158,7 +157,7 @@ impl Narrow {
 
     /// A seat's tile, and the start of its arena.
     fn arena<'a, T: Scalar>(&'a self, call: &Call<'_, T>, seat: usize) -> Tile<'a, T> {
-        let base = call.memory.add(self.arenas.0 + seat * self.arenas.1);
+        let base = call.memory.add(self.arenas.nth(seat));
         Tile { base, store: &self.tile, ld: Tile::<T>::arena_ld(self.tile_rows) }
     }
 
@@ -436,7 +435,12 @@ impl<T: Scalar> Layers for Through<'_, T> {
         let save = if self.save { self.acts.state(act, l).written(act) } else { State::Nothing };
         self.input = a;
         // SAFETY: the pass' maker vouched; each layer has its own part of the tile.
-        unsafe { net.engine.run_raw(NarrowForward { m, k, samples, w, x, bias, a, save, act }) }
+        unsafe {
+            let (n, w, x, bias) = (whole_lanes(samples), Right::Rows(x.ptr, x.ld), w, Bias::Rows(bias));
+            let out = (a.ptr, a.ld);
+            net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a: out, save, act, whole: true });
+            clear_tail(a, m, samples);
+        }
     }
 
     fn output_delta(&mut self) {
@@ -478,7 +482,10 @@ impl<T: Scalar> Layers for Through<'_, T> {
         self.delta = out;
         // SAFETY: the pass' maker vouched; δ takes the place of a derivative only where the two are one.
         unsafe {
-            net.engine.run_raw(NarrowInputVjp { m, k, samples, wt, delta, act, state, out });
+            let (n, w, to) = (whole_lanes(samples), Right::Rows(delta.ptr, delta.ld), (out.ptr, out.ld));
+            let (delta, sums) = (wt, core::ptr::null_mut());
+            net.engine.run_raw(InputVjpTile { m, k, n, delta, w, act, state, out: to, sums, whole: true });
+            clear_tail(out, m, samples);
             if let Some(dx) = self.dx.filter(|_| l == 0) {
                 net.store(out, (samples, m), dx);
             }

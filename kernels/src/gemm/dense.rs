@@ -140,8 +140,8 @@ pub struct ForwardTile<T> {
     pub x: Operand<T>,
     /// Wᵀ, k × n: packed, or W where it lies, by columns.
     pub w: Right<T>,
-    /// b, n elements, or null.
-    pub bias: *const T,
+    /// b.
+    pub bias: Bias<T>,
     /// A, m × n, row-major, and its leading dimension.
     pub a: (*mut T, usize),
     /// Where the saved state goes.
@@ -160,7 +160,7 @@ impl<T: Math> RawKernel for ForwardTile<T> {
         let Self { m, n, k, x, w, whole, .. } = self;
         with_forward(
             self.act,
-            Bias::Columns(self.bias),
+            self.bias,
             self.a,
             self.save,
             ProductOn(Product { m, n, k, a: x, b: w, whole }, isa),

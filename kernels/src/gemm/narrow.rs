@@ -2,22 +2,15 @@
 //!
 //! A width that does not fill whole vectors wastes lanes and multiply-adds when features lie along them. Here
 //! matrices are *feature-major*: row f of Aᵀ has feature f of every sample of a tile, so that lanes hold samples
-//! and no width wastes any. Zᵀ = W·A_{l−1}ᵀ reads W where it lies, one scalar at a time.
+//! and no width wastes any. Zᵀ = W·A_{l−1}ᵀ and δ'ᵀ = Wᵀ·δᵀ are the products of [`dense`](super::dense) with W as the operand
+//! that is read one scalar at a time, and features where those have rows.
 //!
 //! Each element of Zᵀ and δᵀ has the chains that it has in the row-major products: same bits. dW sums over samples,
 //! hence over lanes: [`VIRTUAL_LANES`] *virtual lanes* on every ISA and for both types, lane j summing the samples
 //! j, j + 16, j + 32, … of a slot in ascending order; [`FoldLanes`] adds the lanes by a fixed tree. A lane's chain ends
 //! where whoever runs the tiles folds the lanes and begins anew: between tiles, never within one.
 
-use super::{
-    dense::{WithEpilogue, with_forward, with_input_vjp},
-    epilogue::Epilogue,
-    pack::Operand,
-    panel::{Left, Panel},
-    shape::Panels,
-};
 use crate::{
-    act::{Activation, State},
     isa::{COLUMNS, LaneKernel, Lanes, RawKernel, Real, TileFamily, outline},
     math::Math,
     reduce::{Add, halve},
@@ -42,44 +35,6 @@ pub struct Features<T> {
     pub ld: usize,
 }
 
-/// W·B, m × k times k × samples, on an ISA, waiting for its epilogue.
-struct NarrowProductOn<T, I> {
-    m: usize,
-    k: usize,
-    samples: usize,
-    w: Operand<T>,
-    b: Features<T>,
-    isa: I,
-}
-
-impl<T: Real, I: Lanes<T>> WithEpilogue<T> for NarrowProductOn<T, I> {
-    #[inline(always)]
-    fn with<E: Epilogue<T>>(self, epilogue: E) {
-        let Self { m, k, samples, w, b, isa } = self;
-        debug_assert_eq!(w.cs, 1);
-        let panels = Panels::new::<T, I>(whole_lanes(samples));
-        for p in 0..panels.count() {
-            let span = panels.get(p);
-            let panel = Panel {
-                m,
-                row0: 0,
-                k,
-                a: Left::Contiguous(w.ptr, w.rs),
-                b: b.ptr.wrapping_add(span.col).cast_const(),
-                ldb: b.ld,
-                last_cols: span.width,
-                span,
-                tile_rows: 0,
-                first: true,
-                last: true,
-                epilogue,
-            };
-            // SAFETY: whoever built the operation vouches for its operands over m, k and whole lanes.
-            unsafe { panel.run(isa) }
-        }
-    }
-}
-
 /// Clears the lanes beyond the samples of `m` features.
 ///
 /// # Safety
@@ -91,75 +46,6 @@ pub unsafe fn clear_tail<T: Real>(x: Features<T>, m: usize, samples: usize) {
             // SAFETY: the caller's promise.
             unsafe { *x.ptr.add(f * x.ld + s) = T::ZERO }
         }
-    }
-}
-
-/// Aᵀ ← g(W·A_{l−1}ᵀ + b): A_l of a tile, feature-major, saving what the backward needs.
-#[derive(Debug, Clone, Copy)]
-pub struct NarrowForward<T> {
-    /// n_l.
-    pub m: usize,
-    /// n_{l−1}.
-    pub k: usize,
-    /// Samples of the tile.
-    pub samples: usize,
-    /// W, m × k, with contiguous rows.
-    pub w: Operand<T>,
-    /// A_{l−1}.
-    pub x: Features<T>,
-    /// b, m elements.
-    pub bias: *const T,
-    /// A_l.
-    pub a: Features<T>,
-    /// Where the saved state goes: feature-major, too.
-    pub save: State<T>,
-    /// g.
-    pub act: Activation<T>,
-}
-
-impl<T: Math> RawKernel for NarrowForward<T> {
-    type Elem = T;
-    #[inline(always)]
-    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        let Self { m, k, samples, w, x, a, .. } = self;
-        let product = NarrowProductOn { m, k, samples, w, b: x, isa };
-        with_forward(self.act, super::epilogue::Bias::Rows(self.bias), (a.ptr, a.ld), self.save, product);
-        // SAFETY: whoever built the operation vouches for A.
-        unsafe { clear_tail(a, m, samples) }
-    }
-}
-
-/// δ'ᵀ ← (Wᵀ·δᵀ) ⊙ g'ᵀ of a tile, feature-major.
-#[derive(Debug, Clone, Copy)]
-pub struct NarrowInputVjp<T> {
-    /// n_{l−1}.
-    pub m: usize,
-    /// n_l.
-    pub k: usize,
-    /// Samples of the tile.
-    pub samples: usize,
-    /// Wᵀ, m × k, with contiguous rows.
-    pub wt: Operand<T>,
-    /// δ.
-    pub delta: Features<T>,
-    /// g of the layer below.
-    pub act: Activation<T>,
-    /// What it saved, feature-major. Values may be where δ' goes.
-    pub state: State<T>,
-    /// δ'.
-    pub out: Features<T>,
-}
-
-impl<T: Math> RawKernel for NarrowInputVjp<T> {
-    type Elem = T;
-    #[inline(always)]
-    unsafe fn run_raw<I: Lanes<T>>(self, isa: I) {
-        let Self { m, k, samples, wt, delta, out, .. } = self;
-        let product = NarrowProductOn { m, k, samples, w: wt, b: delta, isa };
-        let to = (out.ptr, out.ld);
-        with_input_vjp((self.act, self.state), to, core::ptr::null_mut(), product);
-        // SAFETY: whoever built the operation vouches for δ'.
-        unsafe { clear_tail(out, m, samples) }
     }
 }
 
