@@ -12,7 +12,7 @@ use crate::{
     view::{MatMut, MatRef},
 };
 use alloc::{vec, vec::Vec};
-use nablas_kernels::gemm::{epilogue::Start, pack::Operand};
+use nablas_kernels::gemm::{epilogue::Start, pack::Operand, row_major::RowMajor};
 
 /// The native GEMM: an ISA, a number of threads, a team.
 ///
@@ -109,12 +109,14 @@ impl<T: Scalar> Gemm<T> {
         // Where C runs backwards, it passes through blocks too.
         if rs >= 0 && (cs == 1 || n == 1 && rs != 1) {
             // A single column needs no unit stride between columns.
-            let op = Op::plain((m, n, k), alpha, a, b, (c.as_mut_ptr(), rs as usize), start);
+            let to = RowMajor::new(c.as_mut_ptr(), rs as usize);
+            let op = Op::plain((m, n, k), alpha, a, b, to, start);
             // SAFETY: the views are valid over their shapes, C is borrowed exclusively, scratch is long enough.
             unsafe { run(&self.ops, op, None, scratch.as_mut_ptr()) }
         } else if cs >= 0 && (rs == 1 || m == 1) {
             // Cᵀ = Bᵀ·Aᵀ, with α still on A.
-            let op = Op::plain((n, m, k), alpha, b.t(), a.t(), (c.as_mut_ptr(), cs as usize), start);
+            let to = RowMajor::new(c.as_mut_ptr(), cs as usize);
+            let op = Op::plain((n, m, k), alpha, b.t(), a.t(), to, start);
             let op = Op { alpha_on_b: true, ..op };
             // SAFETY: as above.
             unsafe { run(&self.ops, op, None, scratch.as_mut_ptr()) }
@@ -149,7 +151,8 @@ impl<T: Scalar> Gemm<T> {
                     }
                 }
                 let (a, b) = (a.at(i0, 0), b.at(0, j0));
-                let op = Op::plain((rows, cols, k), alpha, a, b, (block.as_mut_ptr(), BLOCK), start);
+                let to = RowMajor::new(block.as_mut_ptr(), BLOCK);
+                let op = Op::plain((rows, cols, k), alpha, a, b, to, start);
                 // SAFETY: the operands are valid over their shapes; the block and the scratch are our own.
                 unsafe { run(&self.ops, op, None, scratch.as_mut_ptr())? };
                 for i in 0..rows {

@@ -7,6 +7,7 @@ use nablas_kernels::{
         blocked::{Block, Blocking},
         epilogue::{Plain, Start},
         pack::{Operand, PackPanels, Right, Share},
+        row_major::RowMajor,
         shape::padded,
     },
     isa::{IsaToken, Real, Vouched},
@@ -73,7 +74,7 @@ fn product<T: Kernels>(
                 share: Share { index, count: 2 },
                 mc: blocking.mc,
                 scratch: scratch.as_mut_ptr(),
-                epilogue: Plain { c: c.as_mut_ptr(), ldc: n, start: Start::C },
+                epilogue: Plain { c: RowMajor::new(c.as_mut_ptr(), n), start: Start::C },
             };
             // SAFETY: the operands are as long as their sizes and strides say, and the scratch as the blocking says.
             <T as Entry<_>>::enter(isa, unsafe { Vouched::new(block) });

@@ -5,6 +5,7 @@ use nablas_kernels::{
     gemm::{
         narrow::{Features, FoldLanes, NarrowWeightVjp, VIRTUAL_LANES},
         narrow_few::FewWeightVjp,
+        row_major::RowMajor,
     },
     isa::{IsaToken, Real, Vouched},
 };
@@ -39,7 +40,8 @@ fn holds<T: Kernels>(isa: IsaToken, rows: usize, (m, n): (usize, usize), scale: 
     // A canary after each output.
     let mut got = vec![T::from_f64(CANARY); m * n + m + 2];
     let (dw, db) = (got.as_mut_ptr(), got.as_mut_ptr().wrapping_add(m * n + 1));
-    let few = FewWeightVjp { rows, m, n, delta: (delta.as_ptr(), ldd), a: (a.as_ptr(), lda), dw, db };
+    let at = |v: &Vec<T>, ld| RowMajor::new(v.as_ptr().cast_mut(), ld);
+    let few = FewWeightVjp { rows, m, n, delta: at(&delta, ldd), a: at(&a, lda), dw, db };
     // SAFETY: the operands are as long as the sizes say; dW and db do not overlap.
     T::enter(isa, unsafe { Vouched::new(few) });
 

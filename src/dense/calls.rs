@@ -11,7 +11,10 @@ use crate::{
     team::Team,
 };
 use alloc::{vec, vec::Vec};
-use nablas_kernels::act::{Saved, State};
+use nablas_kernels::{
+    act::{Saved, State},
+    gemm::row_major::RowMajor,
+};
 
 /// What a forward call saves for the backward, in the kind that the activation's
 /// [`saved`](Activation::saved) asks for.
@@ -149,7 +152,7 @@ impl<T: Scalar> Dense<T> {
         };
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
         let bias = bias.map_or(core::ptr::null(), <[T]>::as_ptr);
-        let out = (a.as_mut_ptr(), a.row_stride() as usize);
+        let out = RowMajor::new(a.as_mut_ptr(), a.row_stride() as usize);
         let sizes = (rows, outputs, inputs);
         // SAFETY: the views are valid over their shapes, outputs are borrowed exclusively, sizes were checked.
         unsafe {
@@ -196,10 +199,10 @@ impl<T: Scalar> Dense<T> {
             _ => return Err(kind_of_state(act)),
         };
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
-        let to = (out.as_mut_ptr(), out.row_stride() as usize);
+        let to = RowMajor::new(out.as_mut_ptr(), out.row_stride() as usize);
         let sums = db.map(|db| {
             db.fill(T::ZERO);
-            Sums { m: rows, n: inputs, delta: (to.0.cast_const(), to.1), out: db.as_mut_ptr() }
+            Sums { m: rows, n: inputs, delta: to, out: db.as_mut_ptr() }
         });
         let sizes = (rows, inputs, outputs);
         // SAFETY: as in `forward`; the state is borrowed and so cannot be the output.
@@ -227,7 +230,7 @@ impl<T: Scalar> Dense<T> {
         check_shape("dW", (outputs, inputs), dw.shape())?;
         contiguous("dW's strides", (dw.row_stride(), dw.col_stride()))?;
         let scratch = self.check_scratch((rows, inputs, outputs), scratch)?;
-        let to = (dw.as_mut_ptr(), dw.row_stride() as usize);
+        let to = RowMajor::new(dw.as_mut_ptr(), dw.row_stride() as usize);
         let sizes = (rows, outputs, inputs);
         // SAFETY: as in `forward`.
         unsafe {
@@ -244,7 +247,7 @@ impl<T: Scalar> Dense<T> {
         check_len("db", delta.ncols(), db.len())?;
         contiguous("δ's strides", (delta.row_stride(), delta.col_stride()))?;
         let (m, n) = delta.shape();
-        let from = (delta.as_ptr(), delta.row_stride() as usize);
+        let from = RowMajor::new(delta.as_ptr().cast_mut(), delta.row_stride() as usize);
         // SAFETY: δ is readable over its shape and db has an element for each of its columns.
         unsafe { product::sum(&self.ops, Sums { m, n, delta: from, out: db.as_mut_ptr() }) }
         Ok(())

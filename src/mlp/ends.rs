@@ -6,7 +6,7 @@ use crate::{
     loss::{Loss, Targets},
     shared::Shared,
 };
-use nablas_kernels::gemm::{pack::Operand, shape::PAD};
+use nablas_kernels::gemm::{pack::Operand, row_major::RowMajor, shape::PAD};
 
 /// Where ∂L/∂A_L comes from.
 #[derive(Clone, Copy)]
@@ -17,14 +17,14 @@ pub(crate) enum Cotangent<'a, T> {
 }
 
 impl<T: Scalar> Cotangent<'_, T> {
-    /// δ_L from row `start` on where ∂L/∂A_L lies, and its leading dimension: if the last activation leaves it as it is and kernels
+    /// δ_L from row `start` on where ∂L/∂A_L lies: if the last activation leaves it as it is and kernels
     /// can read its rows there, by whole vectors. To be read only.
-    pub(crate) fn in_place(&self, last: &LayerSpec<T>, start: usize) -> Option<(*mut T, usize)> {
+    pub(crate) fn in_place(&self, last: &LayerSpec<T>, start: usize) -> Option<RowMajor<T>> {
         match self {
             Self::Given(dy) if last.activation == Activation::Identity => {
                 let (rs, cols) = (dy.row_stride(), dy.ncols());
                 let fit = dy.col_stride() == 1 && rs >= cols as isize && cols.is_multiple_of(PAD);
-                fit.then(|| (dy.as_ptr().cast_mut().wrapping_add(start * rs as usize), rs as usize))
+                fit.then(|| RowMajor::new(dy.as_ptr().cast_mut(), rs as usize).at(start, 0))
             }
             _ => None,
         }
@@ -48,15 +48,15 @@ impl<T: Scalar> Out<T> {
         (self.0.0.wrapping_offset(i as isize * self.1), self.1, self.2)
     }
 
-    /// The matrix as kernels write it, if its rows are contiguous and ascend: address and leading dimension.
-    pub(crate) fn direct(self) -> Option<(*mut T, usize)> {
+    /// The matrix as kernels write it, if its rows are contiguous and ascend.
+    pub(crate) fn direct(self) -> Option<RowMajor<T>> {
         direct(self.row(0))
     }
 }
 
 /// Rows as kernels write them, if they are contiguous and ascend.
-pub(crate) fn direct<T>((ptr, rs, cs): RowsAt<T>) -> Option<(*mut T, usize)> {
-    (cs == 1 && rs >= 0).then_some((ptr, rs as usize))
+pub(crate) fn direct<T>((ptr, rs, cs): RowsAt<T>) -> Option<RowMajor<T>> {
+    (cs == 1 && rs >= 0).then_some(RowMajor::new(ptr, rs as usize))
 }
 
 /// Rows `start..end`, which are inside.

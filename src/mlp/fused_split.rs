@@ -10,13 +10,13 @@ use super::{
     ends::slice,
     fold::Sums as Partials,
     fused_slots::slots,
-    fused_tile::{Arena, Net, Tile, rows as rows_of, weight_vjp},
+    fused_tile::{Arena, Net, Tile, weight_vjp},
     layout::{Block, Store, TileEnds},
     pass,
     spec::{LayerSpec, Mlp},
 };
 use crate::{Scalar, gemm::operand, memory::Regions, product::Sums};
-use nablas_kernels::gemm::{pack::Operand, turned::FEW_INPUTS};
+use nablas_kernels::gemm::turned::FEW_INPUTS;
 
 /// Rows of dW that an item has at least.
 const LEAST: usize = 8;
@@ -157,22 +157,21 @@ impl<T: Scalar> Together<'_, T> {
         let (n, outputs, first) = (layers[l].inputs, layers[l].outputs, item * rows);
         let (start, end) = (s * slots.rows, batch.min((s + 1) * slots.rows));
         let (arena, grads) = (self.whole(start), self.sums.group(self.call, back.grads, s));
-        let (delta, ld) = match l {
+        let delta = match l {
             _ if l < last => arena.block.g(l),
             _ => back.cotangent.in_place(&layers[last], start).unwrap_or(arena.dy()),
         };
-        let delta = delta.cast_const();
         // SAFETY: the phase before has left A and δ of all rows; parts of a gradient are disjoint.
         unsafe {
             if first >= outputs {
-                let sums = Sums { m: end - start, n: outputs, delta: (delta, ld), out: grads.b(l) };
+                let sums = Sums { m: end - start, n: outputs, delta, out: grads.b(l) };
                 return (0..sums.items()).for_each(|i| sums.run(engine, i));
             }
             let a = match l {
                 0 => arena.input(slice(self.call.x, start, end)),
-                _ => rows_of(self.state(start).a(l - 1)),
+                _ => self.state(start).a(l - 1).operand(),
             };
-            let delta = Operand { ptr: delta.wrapping_add(first), rs: ld as isize, cs: 1 };
+            let delta = delta.at(0, first).operand();
             let sizes = (end - start, rows.min(outputs - first), n);
             weight_vjp(engine, sizes, delta, a, grads.w(l).wrapping_add(first * n), true);
         }

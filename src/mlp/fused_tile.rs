@@ -15,6 +15,7 @@ use nablas_kernels::{
         dense::{ForwardTile, InputVjpTile, WeightVjpTile},
         epilogue::Bias,
         pack::{Operand, PackPanels, Right, Share},
+        row_major::RowMajor,
         shape::PAD,
         turned::{FEW_INPUTS, FEW_OUTPUTS, ForwardTurned, WeightVjpTurned},
     },
@@ -39,14 +40,14 @@ pub(super) struct Arena<'a, T> {
 }
 
 impl<T: Scalar> Arena<'_, T> {
-    /// ∂L/∂A_L, then δ_L, and its leading dimension.
-    pub(super) fn dy(&self) -> (*mut T, usize) {
-        (self.base.wrapping_add(self.ends.dy + self.block.row * self.ends.lddy), self.ends.lddy)
+    /// ∂L/∂A_L, then δ_L.
+    pub(super) fn dy(&self) -> RowMajor<T> {
+        RowMajor::new(self.base.wrapping_add(self.ends.dy), self.ends.lddy).at(self.block.row, 0)
     }
 
-    /// The copy of X, later dX, and its leading dimension.
-    pub(super) fn x(&self) -> (*mut T, usize) {
-        (self.base.wrapping_add(self.ends.x + self.block.row * self.ends.ldx), self.ends.ldx)
+    /// The copy of X, later dX.
+    pub(super) fn x(&self) -> RowMajor<T> {
+        RowMajor::new(self.base.wrapping_add(self.ends.x), self.ends.ldx).at(self.block.row, 0)
     }
 
     /// X as the weight VJP reads it: its copy, if it needs one to be read by whole vectors, or along its rows.
@@ -55,8 +56,7 @@ impl<T: Scalar> Arena<'_, T> {
         if x.col_stride() == 1 && (whole || x.ncols() <= FEW_INPUTS) {
             return operand(x);
         }
-        let (ptr, ld) = self.x();
-        Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 }
+        self.x().operand()
     }
 }
 
@@ -137,8 +137,8 @@ pub(super) struct Tile<'a, T: Scalar> {
     /// The gradient is set, not added to.
     pub(super) fresh: bool,
     pub(super) dx: Option<RowsAt<T>>,
-    /// δ_l, and its leading dimension.
-    pub(super) delta: (*mut T, usize),
+    /// δ_l.
+    pub(super) delta: RowMajor<T>,
 }
 
 impl<T: Scalar> Tile<'_, T> {
@@ -148,7 +148,7 @@ impl<T: Scalar> Tile<'_, T> {
     /// The arena is writable, and nothing else accesses it.
     pub(super) unsafe fn contiguous(&mut self) {
         if self.input.cs != 1 {
-            let (to, ld) = self.arena.x();
+            let RowMajor { ptr: to, ld } = self.arena.x();
             // SAFETY: the copy has room for the rows.
             unsafe { copy_rows(self.x.shape(), self.input, (to, ld as isize, 1)) }
             self.input = Operand { ptr: to.cast_const(), rs: ld as isize, cs: 1 };
@@ -168,8 +168,8 @@ impl<T: Scalar> Tile<'_, T> {
     ) {
         let (rows, n) = (end - start, self.net.mlp.outputs());
         let last = self.net.mlp.layers().len() - 1;
-        let (to, ld) = self.arena.dy();
-        self.delta = (to, ld);
+        self.delta = self.arena.dy();
+        let RowMajor { ptr: to, ld } = self.delta;
         if let Some(there) = cotangent.in_place(&self.net.mlp.layers()[last], start) {
             self.delta = there;
             return;
@@ -181,7 +181,7 @@ impl<T: Scalar> Tile<'_, T> {
                     copy_rows((rows, n), operand(slice(*dy, start, end)), (to, ld as isize, 1));
                 }
                 Cotangent::Loss(..) => {
-                    let (a, lda) = self.acts.a(last);
+                    let RowMajor { ptr: a, ld: lda } = self.acts.a(last);
                     let y = MatRef::from_raw_parts(a.cast_const(), rows, n, lda as isize, 1);
                     let delta = MatMut::from_raw_parts(to, rows, n, ld as isize, 1);
                     call.row_losses(cotangent, start, y, delta);
@@ -205,17 +205,12 @@ impl<T: Scalar> Tile<'_, T> {
     /// # Safety
     /// The arena is writable, and nothing else accesses it.
     pub(super) unsafe fn leave_input(&self) {
-        let (to, ld) = self.arena.x();
+        let RowMajor { ptr: to, ld } = self.arena.x();
         if self.arena.input(self.x).ptr == to {
             // SAFETY: the copy has room for the rows; its padding stays as it is, and only feeds padding.
             unsafe { copy_rows(self.x.shape(), operand(self.x), (to, ld as isize, 1)) }
         }
     }
-}
-
-/// A row-major matrix as an operand.
-pub(super) fn rows<T>((ptr, ld): (*mut T, usize)) -> Operand<T> {
-    Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 }
 }
 
 /// dW ← (dW +) δᵀ·A over some rows, n_l × n_{l−1}.
@@ -230,14 +225,15 @@ pub(super) unsafe fn weight_vjp<T: Scalar>(
     dw: *mut T,
     fresh: bool,
 ) {
+    let dw = RowMajor::new(dw, n);
     // SAFETY: the caller's promise.
     unsafe {
         if n <= FEW_INPUTS {
-            let (delta, dw) = ((delta.ptr, delta.rs as usize), (dw, n));
+            let delta = RowMajor::new(delta.ptr.cast_mut(), delta.rs as usize);
             engine.run_raw(WeightVjpTurned { rows, m, n, delta, x: a, dw, fresh });
         } else {
-            let (a, lda) = (a.ptr, a.rs as usize);
-            engine.run_raw(WeightVjpTile { rows, m, n, delta, a, lda, dw, lddw: n, fresh });
+            let a = RowMajor::new(a.ptr.cast_mut(), a.rs as usize);
+            engine.run_raw(WeightVjpTile { rows, m, n, delta, a, dw, fresh });
         }
     }
 }
@@ -258,13 +254,13 @@ impl<T: Scalar> Layers for Tile<'_, T> {
             false => Right::Packed(net.panels.add(net.layout[l].forward)),
         };
         let x = self.input;
-        self.input = Operand { ptr: a.0, rs: a.1 as isize, cs: 1 };
+        self.input = a.operand();
         // SAFETY: the tile's maker vouched; the padding is the block's own; A_L is copied once it is there.
         unsafe {
             if n <= FEW_OUTPUTS && x.rs >= 0 {
                 net.engine.run_raw(ForwardTurned { m, k, n, x, w: raw, bias, z: a });
                 if act != Activation::Identity {
-                    let z = Rows { ptr: a.0, ld: a.1, rows: m, cols: n };
+                    let z = Rows { ptr: a.ptr, ld: a.ld, rows: m, cols: n };
                     net.engine.run(ForwardRows::new(act, z, save));
                 }
             } else {
@@ -279,7 +275,7 @@ impl<T: Scalar> Layers for Tile<'_, T> {
 
     fn output_delta(&mut self) {
         let (mlp, last) = (self.net.mlp, self.net.mlp.layers().len() - 1);
-        let ((ptr, ld), rows, cols) = (self.delta, self.x.nrows(), mlp.outputs());
+        let (RowMajor { ptr, ld }, rows, cols) = (self.delta, self.x.nrows(), mlp.outputs());
         let (act, db) = (mlp.layers()[last].activation, self.db(last));
         // SAFETY: the tile's maker vouched. Where the cotangent is read in place, the activation is the identity.
         unsafe {
@@ -303,26 +299,26 @@ impl<T: Scalar> Layers for Tile<'_, T> {
         }
         let a = match l {
             0 => self.arena.input(self.x),
-            _ => rows(self.acts.a(l - 1)),
+            _ => self.acts.a(l - 1).operand(),
         };
         let spec = &self.net.mlp.layers()[l];
         let sizes = (self.x.nrows(), spec.outputs, spec.inputs);
         // SAFETY: the tile's maker vouched; δ is padded.
-        unsafe { weight_vjp(self.net.engine, sizes, rows(self.delta), a, grads.w(l), self.fresh) }
+        unsafe { weight_vjp(self.net.engine, sizes, self.delta.operand(), a, grads.w(l), self.fresh) }
     }
 
     fn input_vjp(&mut self, l: usize) {
         let (net, m) = (&self.net, self.x.nrows());
         let spec = &net.mlp.layers()[l];
         let (k, n, w) = (spec.outputs, spec.inputs, net.right(l));
-        let delta = Operand { ptr: self.delta.0.cast_const(), rs: self.delta.1 as isize, cs: 1 };
+        let delta = self.delta.operand();
         // SAFETY: the tile's maker vouched; δ takes the place of a derivative only where the two are one.
         unsafe {
             if l > 0 {
                 let act = net.mlp.layers()[l - 1].activation;
                 let out = self.arena.block.g(l - 1);
                 let state = match self.shared && act.saved() == Saved::Derivative {
-                    true => State::Values { ptr: out.0, ld: out.1 },
+                    true => State::Values { ptr: out.ptr, ld: out.ld },
                     false => self.acts.state(net.mlp, l - 1),
                 };
                 // The sums go on in padded memory, and back: tiles at no edge are the faster ones.
@@ -343,7 +339,7 @@ impl<T: Scalar> Layers for Tile<'_, T> {
                 let (act, state, sums) = (Activation::Identity, State::Nothing, core::ptr::null_mut());
                 net.engine.run_raw(InputVjpTile { m, k, n, delta, w, act, state, out, sums, whole });
                 if straight.is_none() {
-                    let from = Operand { ptr: out.0.cast_const(), rs: out.1 as isize, cs: 1 };
+                    let from = out.operand();
                     copy_rows((m, n), from, dx);
                 }
             }

@@ -61,6 +61,7 @@ use nablas_kernels::{
     act::{BackwardRows, Rows, Saved, State},
     gemm::{
         pack::{Operand, Share},
+        row_major::RowMajor,
         shape::padded,
     },
 };
@@ -127,23 +128,23 @@ impl Layered {
     }
 
     /// δ of layer index `l`.
-    fn delta<T: Scalar>(&self, call: &Call<'_, T>, l: usize) -> (*mut T, usize) {
+    fn delta<T: Scalar>(&self, call: &Call<'_, T>, l: usize) -> RowMajor<T> {
         let (layers, ld) = (call.setup.mlp.layers(), padded(call.setup.mlp.layers()[l].outputs));
         if l + 1 == layers.len() {
             let there = call.backward.as_ref().and_then(|b| b.cotangent.in_place(&layers[l], 0));
-            return there.unwrap_or((call.memory.add(self.dy), ld));
+            return there.unwrap_or(RowMajor::new(call.memory.add(self.dy), ld));
         }
-        (call.memory.add(self.delta[l % 2]), ld)
+        RowMajor::new(call.memory.add(self.delta[l % 2]), ld)
     }
 
     /// Where dX goes, if the caller's matrix cannot take it.
-    fn spare<T: Scalar>(&self, call: &Call<'_, T>) -> (*mut T, usize) {
+    fn spare<T: Scalar>(&self, call: &Call<'_, T>) -> RowMajor<T> {
         // Layer index 0 is the last to be pulled back: the other cotangent is free.
-        (call.memory.add(self.delta[1]), padded(call.setup.mlp.inputs()))
+        RowMajor::new(call.memory.add(self.delta[1]), padded(call.setup.mlp.inputs()))
     }
 
     /// Where A_L goes: to the caller, unless something else reads it.
-    fn output<T: Scalar>(&self, call: &Call<'_, T>) -> (*mut T, usize) {
+    fn output<T: Scalar>(&self, call: &Call<'_, T>) -> RowMajor<T> {
         let last = call.setup.mlp.layers().len() - 1;
         let saved = call.setup.mlp.layers()[last].activation.saved();
         let wanted = saved == Saved::Output && self.saves(call);
@@ -161,10 +162,9 @@ impl Layered {
         let (mlp, batch, acts) = (&call.setup.mlp, call.batch(), self.acts(call));
         let spec = &mlp.layers()[l];
         let (inputs, outputs) = (spec.inputs, spec.outputs);
-        let rows = |(ptr, ld): (*mut T, usize)| Operand { ptr: ptr.cast_const(), rs: ld as isize, cs: 1 };
-        let below = if l > 0 { rows(acts.a(l - 1)) } else { operand(call.x) };
-        let w = rows((call.params.w(l), inputs));
-        let delta = || rows(self.delta(call, l));
+        let below = if l > 0 { acts.a(l - 1).operand() } else { operand(call.x) };
+        let w = RowMajor::new(call.params.w(l), inputs).operand();
+        let delta = || self.delta(call, l).operand();
         match kind {
             Kind::Forward => {
                 let last = l + 1 == mlp.layers().len();
@@ -175,7 +175,13 @@ impl Layered {
             }
             Kind::WeightVjp => {
                 let dw = call.backward.as_ref().map_or(core::ptr::null_mut(), |b| b.grads.w(l));
-                let op = Op::weight_vjp((batch, outputs, inputs), delta(), below, (dw, inputs), false);
+                let op = Op::weight_vjp(
+                    (batch, outputs, inputs),
+                    delta(),
+                    below,
+                    RowMajor::new(dw, inputs),
+                    false,
+                );
                 Op { padded: op.padded || l > 0, ..op }
             }
             Kind::InputVjp => {
@@ -223,8 +229,8 @@ impl Layered {
 
     fn sums<T: Scalar>(&self, call: &Call<'_, T>, l: usize) -> Option<Sums<T>> {
         let out = call.backward.as_ref()?.grads.b(l);
-        let (delta, ld) = self.delta(call, l);
-        Some(Sums { m: call.batch(), n: call.setup.mlp.layers()[l].outputs, delta: (delta, ld), out })
+        let delta = self.delta(call, l);
+        Some(Sums { m: call.batch(), n: call.setup.mlp.layers()[l].outputs, delta, out })
     }
 
     /// The jobs of a phase.
@@ -256,7 +262,7 @@ impl Layered {
             Job::Sums(l) => self.sums(call, l).map_or(0, |s| s.items()),
             Job::CopyY => {
                 let last = call.setup.mlp.layers().len() - 1;
-                let elsewhere = self.output(call).0 == self.acts(call).a(last).0;
+                let elsewhere = self.output(call).ptr == self.acts(call).a(last).ptr;
                 if call.y.is_some() && elsewhere { rows } else { 0 }
             }
             Job::CopyX => match call.backward.as_ref().and_then(|b| b.dx) {
@@ -299,15 +305,13 @@ impl Layered {
                     }
                 }
                 Job::CopyY => {
-                    let (from, ld) = self.output(call);
-                    let from = Operand { ptr: from.cast_const(), rs: ld as isize, cs: 1 };
+                    let from = self.output(call).operand();
                     if let Some(y) = call.y {
                         copy_rows((rows, call.setup.mlp.outputs()), from.at(row, 0), y.row(row));
                     }
                 }
                 Job::CopyX => {
-                    let (from, ld) = self.spare(call);
-                    let from = Operand { ptr: from.cast_const(), rs: ld as isize, cs: 1 };
+                    let from = self.spare(call).operand();
                     if let Some(dx) = call.backward.as_ref().and_then(|b| b.dx) {
                         copy_rows((rows, call.setup.mlp.inputs()), from.at(row, 0), dx.row(row));
                     }
@@ -323,7 +327,7 @@ impl Layered {
     unsafe fn output_delta<T: Scalar>(&self, call: &Call<'_, T>, row: usize, rows: usize) {
         let Some(back) = &call.backward else { return };
         let (mlp, last) = (&call.setup.mlp, call.setup.mlp.layers().len() - 1);
-        let (n, (dy, ld)) = (mlp.outputs(), self.delta(call, last));
+        let (n, RowMajor { ptr: dy, ld }) = (mlp.outputs(), self.delta(call, last));
         let (ptr, acts) = (dy.wrapping_add(row * ld), Block { row, ..self.acts(call) });
         // SAFETY: the caller's promise.
         unsafe {
@@ -332,7 +336,7 @@ impl Layered {
                     copy_rows((rows, n), operand(slice(dy, row, row + rows)), (ptr, ld as isize, 1));
                 }
                 Cotangent::Loss(..) => {
-                    let (a, lda) = acts.a(last);
+                    let RowMajor { ptr: a, ld: lda } = acts.a(last);
                     let y = MatRef::from_raw_parts(a.cast_const(), rows, n, lda as isize, 1);
                     let delta = MatMut::from_raw_parts(ptr, rows, n, ld as isize, 1);
                     call.row_losses(&back.cotangent, row, y, delta);
@@ -379,7 +383,7 @@ impl<T: Scalar> Path<T> for Layered {
         let (l, kind) = (item / 2, if item.is_multiple_of(2) { Kind::Forward } else { Kind::InputVjp });
         let (spec, cut) = (&setup.mlp.layers()[l], self.cuts[l].get(kind));
         let w = Operand { ptr: params.w(l).cast_const(), rs: spec.inputs as isize, cs: 1 };
-        let null = (core::ptr::null_mut(), 0);
+        let null = RowMajor::new(core::ptr::null_mut(), 0);
         let sizes = |n, k| (0, n, k);
         let op = match kind {
             Kind::Forward => {

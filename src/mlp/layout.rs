@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use nablas_kernels::{
     act::{Saved, State},
     gemm::{
+        row_major::RowMajor,
         shape::{PAD, padded},
         turned::FEW_OUTPUTS,
     },
@@ -84,26 +85,26 @@ impl<T> Clone for Block<'_, T> {
 impl<T> Copy for Block<'_, T> {}
 
 impl<T: Scalar> Block<'_, T> {
-    fn at(self, before: usize, ld: usize) -> (*mut T, usize) {
-        (self.base.wrapping_add(self.rows * before + self.row * ld), ld)
+    fn at(self, before: usize, ld: usize) -> RowMajor<T> {
+        RowMajor::new(self.base.wrapping_add(self.rows * before), ld).at(self.row, 0)
     }
 
-    /// A_l of layer index `l`, and its leading dimension.
-    pub(crate) fn a(self, l: usize) -> (*mut T, usize) {
+    /// A_l of layer index `l`.
+    pub(crate) fn a(self, l: usize) -> RowMajor<T> {
         let s = self.store.layers[l];
         self.at(s.a, s.ld)
     }
 
-    /// The derivative of layer index `l`, or its δ, and its leading dimension; null if there is neither.
-    pub(crate) fn g(self, l: usize) -> (*mut T, usize) {
+    /// The derivative of layer index `l`, or its δ; null if there is neither.
+    pub(crate) fn g(self, l: usize) -> RowMajor<T> {
         let s = self.store.layers[l];
-        s.g.map_or((core::ptr::null_mut(), s.ld), |g| self.at(g, s.ld))
+        s.g.map_or(RowMajor::new(core::ptr::null_mut(), s.ld), |g| self.at(g, s.ld))
     }
 
     /// What layer index `l` saves.
     pub(crate) fn state(self, mlp: &Mlp<T>, l: usize) -> State<T> {
         let s = self.store.layers[l];
-        let values = |(ptr, ld)| State::Values { ptr, ld };
+        let values = |RowMajor { ptr, ld }| State::Values { ptr, ld };
         match mlp.layers()[l].activation.saved() {
             Saved::Nothing => State::Nothing,
             Saved::Mask => {

@@ -60,6 +60,7 @@ use nablas_kernels::{
         epilogue::Bias,
         narrow::{Features, FoldLanes, NarrowWeightVjp, VIRTUAL_LANES, clear_tail, whole_lanes},
         pack::{CopyRows, Operand, Right},
+        row_major::RowMajor,
         shape::padded,
         tile::CHAIN,
     },
@@ -437,7 +438,7 @@ impl<T: Scalar> Layers for Through<'_, T> {
         // SAFETY: the pass' maker vouched; each layer has its own part of the tile.
         unsafe {
             let (n, w, x, bias) = (whole_lanes(samples), Right::Rows(x.ptr, x.ld), w, Bias::Rows(bias));
-            let out = (a.ptr, a.ld);
+            let out = RowMajor::new(a.ptr, a.ld);
             net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a: out, save, act, whole: true });
             clear_tail(a, m, samples);
         }
@@ -482,7 +483,8 @@ impl<T: Scalar> Layers for Through<'_, T> {
         self.delta = out;
         // SAFETY: the pass' maker vouched; δ takes the place of a derivative only where the two are one.
         unsafe {
-            let (n, w, to) = (whole_lanes(samples), Right::Rows(delta.ptr, delta.ld), (out.ptr, out.ld));
+            let (n, w, to) =
+                (whole_lanes(samples), Right::Rows(delta.ptr, delta.ld), RowMajor::new(out.ptr, out.ld));
             let (delta, sums) = (wt, core::ptr::null_mut());
             net.engine.run_raw(InputVjpTile { m, k, n, delta, w, act, state, out: to, sums, whole: true });
             clear_tail(out, m, samples);

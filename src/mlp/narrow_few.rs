@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use nablas_kernels::gemm::{
     narrow_few::FewWeightVjp,
     pack::Share,
+    row_major::RowMajor,
     shape::{PAD, padded},
 };
 
@@ -90,15 +91,15 @@ impl Few {
                 let seeded = tile.delta;
                 pass::backward(mlp.layers().len(), tile.dx.is_some(), &mut tile);
                 // By whole vectors, where it lies if its rows have them.
-                let (to, ld) = arena.x();
                 let whole = call.x.col_stride() == 1
                     && call.x.row_stride() >= 0
                     && call.x.ncols().is_multiple_of(PAD);
                 let x = if whole {
-                    (call.x.as_ptr(), call.x.row_stride() as usize)
+                    RowMajor::new(call.x.as_ptr().cast_mut(), call.x.row_stride() as usize)
                 } else {
-                    copy_rows(call.x.shape(), operand(call.x), (to, ld as isize, 1));
-                    (to.cast_const(), ld)
+                    let to = arena.x();
+                    copy_rows(call.x.shape(), operand(call.x), (to.ptr, to.ld as isize, 1));
+                    to
                 };
                 self.gradient(call, back, arena, (x, seeded));
             }
@@ -114,13 +115,12 @@ impl Few {
         call: &Call<'_, T>,
         back: &Backward<'_, T>,
         arena: Arena<'_, T>,
-        (x, seeded): ((*const T, usize), (*mut T, usize)),
+        (x, seeded): (RowMajor<T>, RowMajor<T>),
     ) {
         let layers = call.setup.mlp.layers();
         for (l, layer) in layers.iter().enumerate() {
             let delta = if l + 1 < layers.len() { arena.block.g(l) } else { seeded };
-            let read = |(ptr, ld): (*mut T, usize)| (ptr.cast_const(), ld);
-            let (delta, a) = (read(delta), if l > 0 { read(arena.block.a(l - 1)) } else { x });
+            let a = if l > 0 { arena.block.a(l - 1) } else { x };
             let (m, n, dw, db) = (layer.outputs, layer.inputs, back.grads.w(l), back.grads.b(l));
             // SAFETY: the caller's promise.
             unsafe {

@@ -6,6 +6,7 @@ use nablas_kernels::{
     gemm::{
         epilogue::Start,
         pack::{Operand, Right},
+        row_major::RowMajor,
         shape::PAD,
     },
 };
@@ -17,11 +18,11 @@ const FEW: usize = 32;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Finish<T> {
     /// C ← start + α·A·B.
-    Plain { c: (*mut T, usize), start: Start<T> },
+    Plain { c: RowMajor<T>, start: Start<T> },
     /// A_l ← g(A·B + b), and the saved state; b is null for none.
-    Forward { bias: *const T, a: (*mut T, usize), state: State<T>, act: Activation<T> },
+    Forward { bias: *const T, a: RowMajor<T>, state: State<T>, act: Activation<T> },
     /// δ' ← (A·B) ⊙ g' of the layer below, whose state lies apart from δ'.
-    InputVjp { state: State<T>, act: Activation<T>, out: (*mut T, usize) },
+    InputVjp { state: State<T>, act: Activation<T>, out: RowMajor<T> },
 }
 
 /// C (m × n) ← finish(α·A·B).
@@ -57,7 +58,7 @@ impl<T: Scalar> Op<T> {
         alpha: T,
         a: Operand<T>,
         b: Operand<T>,
-        c: (*mut T, usize),
+        c: RowMajor<T>,
         start: Start<T>,
     ) -> Self {
         Self { alpha, ..Self::new(sizes, a, b, Finish::Plain { c, start }) }
@@ -69,7 +70,7 @@ impl<T: Scalar> Op<T> {
         x: Operand<T>,
         w: Operand<T>,
         bias: *const T,
-        a: (*mut T, usize),
+        a: RowMajor<T>,
         state: State<T>,
         act: Activation<T>,
     ) -> Self {
@@ -83,7 +84,7 @@ impl<T: Scalar> Op<T> {
         w: Operand<T>,
         state: State<T>,
         act: Activation<T>,
-        out: (*mut T, usize),
+        out: RowMajor<T>,
     ) -> Self {
         Self::new(sizes, delta, w, Finish::InputVjp { state, act, out })
     }
@@ -93,7 +94,7 @@ impl<T: Scalar> Op<T> {
         (rows, outputs, inputs): (usize, usize, usize),
         delta: Operand<T>,
         a: Operand<T>,
-        dw: (*mut T, usize),
+        dw: RowMajor<T>,
         accumulate: bool,
     ) -> Self {
         let start = if accumulate { Start::C } else { Start::Zero };

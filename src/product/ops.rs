@@ -18,6 +18,7 @@ use nablas_kernels::{
         dense::{ForwardBlock, InputVjpBlock},
         epilogue::{Plain, Start},
         pack::{Operand, PackPanels, Right, Share},
+        row_major::RowMajor,
         shape::PAD,
     },
 };
@@ -169,8 +170,8 @@ impl<T: Scalar> Ops<T> {
         // SAFETY: the caller's promise.
         unsafe {
             match op.finish {
-                Finish::Plain { c: (c, ldc), start } => {
-                    engine.run_raw(block.with_epilogue(Plain { c, ldc, start }));
+                Finish::Plain { c, start } => {
+                    engine.run_raw(block.with_epilogue(Plain { c, start }));
                 }
                 Finish::Forward { bias, a, state, act } => {
                     engine.run_raw(ForwardBlock { block, bias, a, save: state.written(act), act });
@@ -198,7 +199,7 @@ unsafe fn foreign<T: Scalar>(
     // SAFETY: the caller's promise; the rows are the item's own.
     unsafe {
         let (a, b) = (view(op.a.at(row, 0), m, k), view(op.b, k, n));
-        let rows = |(c, ld): (*mut T, usize)| {
+        let rows = |RowMajor { ptr: c, ld }: RowMajor<T>| {
             let c = c.wrapping_add(row * ld);
             (MatMut::from_raw_parts(c, m, n, ld as isize, 1), Rows { ptr: c, ld, rows: m, cols: n })
         };
@@ -214,7 +215,7 @@ unsafe fn foreign<T: Scalar>(
             Finish::Forward { bias, a: out, state, act } => {
                 let (mut c, z) = rows(out);
                 for i in 0..m {
-                    let to = c.as_mut_ptr().wrapping_add(i * out.1);
+                    let to = c.as_mut_ptr().wrapping_add(i * out.ld);
                     if bias.is_null() {
                         core::slice::from_raw_parts_mut(to, n).fill(T::ZERO);
                     } else {

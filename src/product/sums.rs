@@ -1,7 +1,10 @@
 //! db: the column sums of δ.
 
 use crate::{Scalar, engine::Engine};
-use nablas_kernels::reduce::{ColumnSums, View};
+use nablas_kernels::{
+    gemm::row_major::RowMajor,
+    reduce::{ColumnSums, View},
+};
 
 /// Columns of an item.
 const COLUMNS: usize = 64;
@@ -11,8 +14,8 @@ const COLUMNS: usize = 64;
 pub(crate) struct Sums<T> {
     pub(crate) m: usize,
     pub(crate) n: usize,
-    /// δ, row-major, and its leading dimension.
-    pub(crate) delta: (*const T, usize),
+    /// δ.
+    pub(crate) delta: RowMajor<T>,
     /// n elements.
     pub(crate) out: *mut T,
 }
@@ -33,11 +36,11 @@ impl<T: Scalar> Sums<T> {
     /// # Safety
     /// δ is readable and `out` writable over the sizes; nothing else accesses the item's sums.
     pub(crate) unsafe fn run(&self, engine: &Engine, item: usize) {
-        let (col, ld) = (item * COLUMNS, self.delta.1);
+        let (col, ld) = (item * COLUMNS, self.delta.ld);
         let cols = COLUMNS.min(self.n - col);
         // SAFETY: the caller's promise. Nothing is said of what lies between the rows: it may be somebody else's.
         let (x, out) = unsafe {
-            let x = View::from_raw_parts(self.delta.0.wrapping_add(col), ld, self.m, cols);
+            let x = View::from_raw_parts(self.delta.at(0, col).ptr, ld, self.m, cols);
             (x, core::slice::from_raw_parts_mut(self.out.wrapping_add(col), cols))
         };
         out.fill(T::ZERO);

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use nablas_kernels::act::State;
+use nablas_kernels::{act::State, gemm::row_major::RowMajor};
 
 const FIRST: Error = Error::Backend { name: "failing", why: "the first" };
 const SECOND: Error = Error::Backend { name: "failing", why: "the second" };
@@ -62,7 +62,7 @@ fn product(failing: &Failing, members: usize) -> Result<()> {
     let sizes @ (m, n, k) = (3000, 64, 5);
     let (x, w, mut out) = (vec![1.0; m * k], vec![2.0; n * k], vec![f32::NAN; m * n]);
     let (x, w) = (operand(MatRef::new(&x, m, k)?), operand(MatRef::new(&w, n, k)?));
-    let (a, none) = ((out.as_mut_ptr(), n), core::ptr::null());
+    let (a, none) = (RowMajor::new(out.as_mut_ptr(), n), core::ptr::null());
     let op = Op::forward(sizes, x, w, none, a, State::Nothing, Activation::Identity);
     // SAFETY: the operands are as large as the product, A is this call's; a foreign product has no scratch.
     unsafe { run(&ops, op, None, core::ptr::null_mut()) }?;

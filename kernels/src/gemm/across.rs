@@ -150,10 +150,10 @@ impl<T: Real, E: Epilogue<T>, const NV: usize> Strip<'_, T, E, NV> {
         let b = op.b.0.wrapping_add(self.col * op.b.1);
         // SAFETY: the caller's promise, narrowed to this tile.
         unsafe {
-            let (out, ld) = op.epilogue.output();
+            let out = op.epilogue.output();
             let mut sum: Acc<T, I, MR, NV> = match op.first {
                 true => op.epilogue.start(isa, at),
-                false => load_tile(isa, out.cast_const(), ld, at),
+                false => load_tile(isa, out, at),
             };
             let mut from = 0;
             while from < op.k {
@@ -170,7 +170,7 @@ impl<T: Real, E: Epilogue<T>, const NV: usize> Strip<'_, T, E, NV> {
             }
             match op.last {
                 true => op.epilogue.finish(isa, sum, at),
-                false => store_tile(isa, sum, out, ld, at),
+                false => store_tile(isa, sum, out, at),
             }
         }
     }

@@ -13,6 +13,7 @@ use super::{
     },
     pack::{Operand, Right},
     panel::{Left, Panel},
+    row_major::RowMajor,
     shape::Panels,
 };
 use crate::{
@@ -32,7 +33,7 @@ pub trait WithEpilogue<T: Real> {
 pub fn with_forward<T: Math>(
     act: Activation<T>,
     bias: Bias<T>,
-    (a, lda): (*mut T, usize),
+    a: RowMajor<T>,
     save: State<T>,
     work: impl WithEpilogue<T>,
 ) {
@@ -41,9 +42,9 @@ pub fn with_forward<T: Math>(
         work.with(f);
     }
     match act {
-        Activation::Identity => go(Forward { bias, a, lda, save, apply: InRegisters(Identity) }, work),
-        Activation::Relu => go(Forward { bias, a, lda, save, apply: InRegisters(Relu) }, work),
-        act => go(Forward { bias, a, lda, save, apply: Outlined(act) }, work),
+        Activation::Identity => go(Forward { bias, a, save, apply: InRegisters(Identity) }, work),
+        Activation::Relu => go(Forward { bias, a, save, apply: InRegisters(Relu) }, work),
+        act => go(Forward { bias, a, save, apply: Outlined(act) }, work),
     }
 }
 
@@ -51,7 +52,7 @@ pub fn with_forward<T: Math>(
 #[inline(always)]
 pub fn with_input_vjp<T: Math>(
     (act, state): (Activation<T>, State<T>),
-    (delta, ld): (*mut T, usize),
+    to: RowMajor<T>,
     sums: *mut T,
     work: impl WithEpilogue<T>,
 ) {
@@ -60,13 +61,13 @@ pub fn with_input_vjp<T: Math>(
         work.with(e);
     }
     match state {
-        State::Nothing => go(InputVjp { delta, ld, sums, hadamard: Unit }, work),
-        State::Values { ptr, ld: ldd } => {
-            go(InputVjp { delta, ld, sums, hadamard: Multiply { d: ptr, ld: ldd } }, work)
+        State::Nothing => go(InputVjp { delta: to, sums, hadamard: Unit }, work),
+        State::Values { ptr, ld } => {
+            go(InputVjp { delta: to, sums, hadamard: Multiply { d: RowMajor { ptr, ld } } }, work)
         }
         State::Mask { ptr, ld: ldm } => {
             let hadamard = Mask { mask: ptr, ld: ldm, alpha: act.slope() };
-            go(InputVjp { delta, ld, sums, hadamard }, work);
+            go(InputVjp { delta: to, sums, hadamard }, work);
         }
     }
 }
@@ -142,8 +143,8 @@ pub struct ForwardTile<T> {
     pub w: Right<T>,
     /// b.
     pub bias: Bias<T>,
-    /// A, m × n, row-major, and its leading dimension.
-    pub a: (*mut T, usize),
+    /// A, m × n, row-major.
+    pub a: RowMajor<T>,
     /// Where the saved state goes.
     pub save: State<T>,
     /// g.
@@ -185,8 +186,8 @@ pub struct InputVjpTile<T> {
     pub act: Activation<T>,
     /// What it saved. Values may be where δ' goes: each is read for the last time as it is overwritten.
     pub state: State<T>,
-    /// δ', m × n, row-major, and its leading dimension.
-    pub out: (*mut T, usize),
+    /// δ', m × n, row-major.
+    pub out: RowMajor<T>,
     /// db', n elements, accumulated row by row: one chain goes on, and ends elsewhere; null for none.
     pub sums: *mut T,
     /// δ', the derivative and the sums have room for whole granules, which may be overwritten.
@@ -214,14 +215,10 @@ pub struct WeightVjpTile<T> {
     pub n: usize,
     /// δ, rows × m, with contiguous rows.
     pub delta: Operand<T>,
-    /// A_{l−1}, rows × n, row-major, each row readable up to a whole granule.
-    pub a: *const T,
-    /// Its leading dimension.
-    pub lda: usize,
-    /// dW, m × n, row-major.
-    pub dw: *mut T,
-    /// Its leading dimension.
-    pub lddw: usize,
+    /// A_{l−1}, rows × n, each row readable up to a whole granule.
+    pub a: RowMajor<T>,
+    /// dW, m × n.
+    pub dw: RowMajor<T>,
     /// Start from zero instead of dW.
     pub fresh: bool,
 }
@@ -240,14 +237,14 @@ impl<T: Math> RawKernel for WeightVjpTile<T> {
                 row0: 0,
                 k: self.rows,
                 a: Left::Adjacent(self.delta.ptr, self.delta.rs),
-                b: self.a.wrapping_add(span.col),
-                ldb: self.lda,
+                b: self.a.at(0, span.col).ptr,
+                ldb: self.a.ld,
                 last_cols: span.width,
                 span,
                 tile_rows: 0,
                 first: true,
                 last: true,
-                epilogue: Plain { c: self.dw, ldc: self.lddw, start },
+                epilogue: Plain { c: self.dw, start },
             };
             // SAFETY: whoever built the operation vouches for its operands.
             unsafe { panel.run(isa) }
@@ -328,8 +325,8 @@ pub struct ForwardBlock<T> {
     pub block: Block<T, ()>,
     /// b, or null.
     pub bias: *const T,
-    /// A, row-major, and its leading dimension.
-    pub a: (*mut T, usize),
+    /// A, row-major.
+    pub a: RowMajor<T>,
     /// Where the saved state goes.
     pub save: State<T>,
     /// g.
@@ -353,8 +350,8 @@ pub struct InputVjpBlock<T> {
     pub act: Activation<T>,
     /// What it saved, apart from δ', which holds partial sums between the blocks of a depth that is cut.
     pub state: State<T>,
-    /// δ', row-major, and its leading dimension.
-    pub out: (*mut T, usize),
+    /// δ', row-major.
+    pub out: RowMajor<T>,
 }
 
 impl<T: Math> RawKernel for InputVjpBlock<T> {

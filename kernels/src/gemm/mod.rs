@@ -19,6 +19,7 @@ pub mod narrow;
 pub mod narrow_few;
 pub mod pack;
 pub mod panel;
+pub mod row_major;
 pub mod shape;
 pub mod tile;
 pub mod turned;

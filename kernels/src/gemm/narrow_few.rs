@@ -6,7 +6,7 @@
 //! elements of dW, and the tree adds whole registers. A virtual lane that no row falls to is +0 there, and so is what was −0 of one with a
 //! row less than others: a sum over lanes of unequal lengths is never −0. Here absent rows are left out, and −0 is made +0.
 
-use super::narrow::VIRTUAL_LANES;
+use super::{narrow::VIRTUAL_LANES, row_major::RowMajor};
 use crate::{
     edge::store,
     isa::{Lanes, RawKernel},
@@ -22,10 +22,10 @@ pub struct FewWeightVjp<T> {
     pub m: usize,
     /// n_{l−1}.
     pub n: usize,
-    /// δ, rows × m, and its leading dimension. Rows are readable up to whole vectors, here and in A.
-    pub delta: (*const T, usize),
-    /// A_{l−1}, rows × n, and its leading dimension.
-    pub a: (*const T, usize),
+    /// δ, rows × m. Rows are readable up to whole vectors, here and in A.
+    pub delta: RowMajor<T>,
+    /// A_{l−1}, rows × n.
+    pub a: RowMajor<T>,
     /// dW, m × n, without gaps.
     pub dw: *mut T,
     /// db, m elements.
@@ -43,44 +43,45 @@ impl<T: Math> RawKernel for FewWeightVjp<T> {
         let Self { rows, m, n, delta, a, dw, db } = self;
         // SAFETY: whoever built the operation vouches for its operands; columns are below n or m, rows of dW below m.
         unsafe {
+            let dw = RowMajor::new(dw, n);
             for j in (0..n).step_by(I::LANES) {
                 let cols = I::LANES.min(n - j);
-                let sums = |o: usize| Sums { rows, x: (delta.0.add(o), delta.1), v: (a.0.add(j), a.1) };
+                let sums = |o: usize| Sums { rows, x: delta.at(0, o), v: a.at(0, j) };
                 let mut o = 0;
                 while o + SHARE <= m {
-                    sums(o).store::<I, SHARE>(isa, (dw.add(o * n + j), n), cols);
+                    sums(o).store::<I, SHARE>(isa, dw.at(o, j), cols);
                     o += SHARE;
                 }
                 while o < m {
-                    sums(o).store::<I, 1>(isa, (dw.add(o * n + j), n), cols);
+                    sums(o).store::<I, 1>(isa, dw.at(o, j), cols);
                     o += 1;
                 }
             }
             // db is dW of an input that is 1: a fused multiply-add by 1 is an addition.
             let one = T::ONE;
             for j in (0..m).step_by(I::LANES) {
-                let sums = Sums { rows, x: (&raw const one, 0), v: (delta.0.add(j), delta.1) };
-                sums.store::<I, 1>(isa, (db.add(j), m), I::LANES.min(m - j));
+                let sums = Sums { rows, x: RowMajor::new((&raw const one).cast_mut(), 0), v: delta.at(0, j) };
+                sums.store::<I, 1>(isa, RowMajor::new(db.add(j), m), I::LANES.min(m - j));
             }
         }
     }
 }
 
-/// MR vectors, sums over rows s of `x[s][r]` times the vector `v[s]`: each an address and what is from a row to the next.
+/// MR vectors, sums over rows s of `x[s][r]` times the vector `v[s]`: row-major, though nothing says how wide.
 #[derive(Clone, Copy)]
 struct Sums<T> {
     rows: usize,
-    x: (*const T, usize),
-    v: (*const T, usize),
+    x: RowMajor<T>,
+    v: RowMajor<T>,
 }
 
 impl<T: Math> Sums<T> {
-    /// The sums, `cols` lanes of each, stored `ld` apart.
+    /// The sums, `cols` lanes of each, stored as rows.
     ///
     /// # Safety
     /// There are so many rows, with MR elements of x and a vector of v; `to` is writable over as many times `cols`.
     #[inline(always)]
-    unsafe fn store<I: Lanes<T>, const MR: usize>(self, isa: I, (to, ld): (*mut T, usize), cols: usize) {
+    unsafe fn store<I: Lanes<T>, const MR: usize>(self, isa: I, to: RowMajor<T>, cols: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             let mut sums = self.all::<I, MR>(isa, 0);
@@ -89,7 +90,7 @@ impl<T: Math> Sums<T> {
                 if !even {
                     sums[r] = isa.add(sums[r], isa.zero());
                 }
-                store(isa, to.add(r * ld), sums[r], cols);
+                store(isa, to.at(r, 0).ptr, sums[r], cols);
             }
         }
     }
@@ -104,7 +105,7 @@ impl<T: Math> Sums<T> {
         // SAFETY: the caller's promise.
         unsafe {
             loop {
-                let (v, x) = (isa.load(self.v.0.add(s * self.v.1)), self.x.0.add(s * self.x.1));
+                let (v, x) = (isa.load(self.v.at(s, 0).ptr), self.x.at(s, 0).ptr);
                 for r in 0..MR {
                     sums[r] = isa.fma(isa.splat(*x.add(r)), v, sums[r]);
                 }

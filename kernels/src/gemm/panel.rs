@@ -52,6 +52,7 @@
 
 use super::{
     epilogue::{At, Epilogue, add_tile, load_tile, store_tile},
+    row_major::RowMajor,
     shape::{PanelSpan, granule_vectors, heights, max_granules, runs, tile_rows},
     tile::{CHAIN, accumulate},
 };
@@ -112,11 +113,11 @@ const fn rows_at_once(vectors: usize) -> usize {
     WAITING / vectors / 12 * 12
 }
 
-/// Sums of chains that have ended: those of row `i` of the panel at `ptr + i·ld`.
+/// Sums of chains that have ended.
 #[derive(Debug, Clone, Copy)]
 struct Sums<T> {
-    ptr: *mut T,
-    ld: usize,
+    /// Those of the panel's first row, and on.
+    at: RowMajor<T>,
     /// Columns: the panel's width, or fewer.
     cols: usize,
 }
@@ -187,16 +188,21 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
     /// As for [`run`](Self::run).
     #[inline(always)]
     unsafe fn chains<I: Lanes<T>, const NV: usize, const ADJACENT: bool>(self, isa: I) {
-        let (out, ld) = self.epilogue.output();
-        let out = out.wrapping_add(self.row0 * ld + self.span.col);
-        let out = Sums { ptr: out, ld, cols: self.span.cols };
+        let out = self.epilogue.output().at(self.row0, self.span.col);
+        let out = Sums { at: out, cols: self.span.cols };
         let (first, last) = ((!self.first).then_some(out), (!self.last).then_some(out));
         let (rows, from, steps) = ((0, self.m), 0, self.k);
         let ragged = self.last_cols < self.span.width && self.k > 0;
         let row = if ragged {
             let at = At { row: 0, col: 0, cols: self.last_cols };
             // SAFETY: so many columns are readable at the last step.
-            let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, self.b.add((self.k - 1) * self.ldb), 0, at) };
+            let [row] = unsafe {
+                load_tile::<T, I, 1, NV>(
+                    isa,
+                    RowMajor::new(self.b.cast_mut(), self.ldb).at(self.k - 1, 0),
+                    at,
+                )
+            };
             row
         } else {
             [isa.zero(); NV]
@@ -217,7 +223,8 @@ impl<T: Real, E: Epilogue<T>> Panel<T, E> {
         let room = room.as_mut_ptr().cast::<T>();
         for row in (0..self.m).step_by(rows_at_once(NV)) {
             let rows = (row, self.m.min(row + rows_at_once(NV)));
-            let waiting = Some(Sums { ptr: room.wrapping_sub(row * width), ld: width, cols: width });
+            let waiting =
+                Some(Sums { at: RowMajor::new(room.wrapping_sub(row * width), width), cols: width });
             let mut from = 0;
             while from < self.k {
                 let steps = CHAIN.min(self.k - from);
@@ -255,11 +262,10 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const ADJACENT: bool, const ONE: 
         // The next tile's part of the output, which its sums go on from or which its stores must own. Not where the steps are so
         // few that there is no time for it to come.
         if i + 2 * MR <= self.rows.1 && self.steps >= SOON {
-            let (out, ld) = panel.epilogue.output();
-            let next = out.wrapping_add((at.row + MR) * ld + at.col);
+            let next = panel.epilogue.output().at(at.row + MR, at.col);
             for r in 0..MR {
                 for v in 0..NV {
-                    isa.prefetch(next.wrapping_add(r * ld + v * I::LANES).cast());
+                    isa.prefetch(next.at(r, v * I::LANES).ptr.cast());
                 }
             }
         }
@@ -273,13 +279,13 @@ impl<T: Real, E: Epilogue<T>, const NV: usize, const ADJACENT: bool, const ONE: 
             let edge = if self.from + self.steps == panel.k { self.edge } else { core::ptr::null() };
             let b = (b, panel.ldb);
             let mut acc = accumulate::<T, I, MR, NV, ADJACENT>(isa, acc, self.steps, (a, stride), b, edge);
-            if let Some(Sums { ptr, ld, cols }) = before {
-                acc = add_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
+            if let Some(Sums { at: sums, cols }) = before {
+                acc = add_tile(isa, acc, sums.at(i, 0), At { row: 0, col: 0, cols });
             }
             match after {
                 None => panel.epilogue.finish(isa, acc, at),
-                Some(Sums { ptr, ld, cols }) => {
-                    store_tile(isa, acc, ptr.wrapping_add(i * ld), ld, At { row: 0, col: 0, cols });
+                Some(Sums { at: sums, cols }) => {
+                    store_tile(isa, acc, sums.at(i, 0), At { row: 0, col: 0, cols });
                 }
             }
         }

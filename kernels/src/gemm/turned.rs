@@ -9,6 +9,7 @@ use super::{
     epilogue::{At, Bias, Epilogue, Plain, Start},
     pack::Operand,
     panel::{Left, Panel},
+    row_major::RowMajor,
     shape::{PanelSpan, Panels},
     tile::Acc,
 };
@@ -36,8 +37,8 @@ pub struct ForwardTurned<T> {
     pub w: *const T,
     /// b, n elements.
     pub bias: *const T,
-    /// Z, m × n, row-major, and its leading dimension.
-    pub z: (*mut T, usize),
+    /// Z, m × n.
+    pub z: RowMajor<T>,
 }
 
 impl<T: Real> RawKernel for ForwardTurned<T> {
@@ -58,7 +59,7 @@ impl<T: Real> RawKernel for ForwardTurned<T> {
 /// Starts from a bias for each row, and stores the transposed tile.
 #[derive(Debug, Clone, Copy)]
 struct Turned<T> {
-    z: (*mut T, usize),
+    z: RowMajor<T>,
     bias: Bias<T>,
 }
 
@@ -67,7 +68,7 @@ impl<T: Real> Epilogue<T> for Turned<T> {
     const ACROSS: bool = true;
 
     #[inline(always)]
-    fn output(&self) -> (*mut T, usize) {
+    fn output(&self) -> RowMajor<T> {
         self.z
     }
 
@@ -91,7 +92,7 @@ impl<T: Real> Epilogue<T> for Turned<T> {
         let (width, tile) = (NV * I::LANES, acc);
         let from = tile.as_ptr().cast::<T>();
         for j in 0..at.cols.min(width) {
-            let to = self.z.0.wrapping_add((at.col + j) * self.z.1 + at.row);
+            let to = self.z.at(at.col + j, at.row).ptr;
             for i in 0..MR {
                 // SAFETY: the tile's columns are rows of Z, and its rows columns of it; the tile is MR × width.
                 unsafe { *to.add(i) = *from.add(i * width + j) }
@@ -110,12 +111,12 @@ pub struct WeightVjpTurned<T> {
     pub m: usize,
     /// n_{l−1}.
     pub n: usize,
-    /// δ, rows × m, row-major, each row readable up to a whole granule, and its leading dimension.
-    pub delta: (*const T, usize),
+    /// δ, rows × m, each row readable up to a whole granule.
+    pub delta: RowMajor<T>,
     /// X, rows × n, with contiguous rows.
     pub x: Operand<T>,
-    /// dW, m × n, row-major, and its leading dimension.
-    pub dw: (*mut T, usize),
+    /// dW, m × n.
+    pub dw: RowMajor<T>,
     /// Start from zero instead of dW.
     pub fresh: bool,
 }
@@ -132,7 +133,7 @@ impl<T: Real> RawKernel for WeightVjpTurned<T> {
         let c = turned.as_mut_ptr();
         for p in 0..panels.count() {
             let PanelSpan { col, cols, width } = panels.get(p);
-            let at = |i: usize, j: usize| dw.0.wrapping_add((col + j) * dw.1 + i);
+            let at = |i: usize, j: usize| dw.at(col + j, i).ptr;
             // SAFETY: whoever built the operation vouches for its operands; a panel of n rows fits the copy.
             unsafe {
                 if !fresh {
@@ -147,14 +148,17 @@ impl<T: Real> RawKernel for WeightVjpTurned<T> {
                     row0: 0,
                     k: rows,
                     a: Left::Adjacent(x.ptr, x.rs),
-                    b: delta.0.wrapping_add(col),
-                    ldb: delta.1,
+                    b: delta.at(0, col).ptr,
+                    ldb: delta.ld,
                     last_cols: width,
                     span: PanelSpan { col: 0, cols: width, width },
                     tile_rows: 0,
                     first: true,
                     last: true,
-                    epilogue: Plain { c, ldc: PANEL, start: if fresh { Start::Zero } else { Start::C } },
+                    epilogue: Plain {
+                        c: RowMajor::new(c, PANEL),
+                        start: if fresh { Start::Zero } else { Start::C },
+                    },
                 };
                 panel.run(isa);
                 for j in 0..cols {

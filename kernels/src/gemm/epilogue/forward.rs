@@ -3,7 +3,7 @@
 use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
     act::{Activation, Function, Saved, State, WithFunction, forward_vectors},
-    gemm::tile::Acc,
+    gemm::{row_major::RowMajor, tile::Acc},
     isa::{LaneKernel, Lanes, Real, outline},
     math::Math,
 };
@@ -19,7 +19,7 @@ pub trait Apply<T: Math>: Copy {
         &self,
         isa: I,
         z: Acc<T, I, MR, NV>,
-        out: (*mut T, usize),
+        out: RowMajor<T>,
         save: State<T>,
         at: At,
     );
@@ -35,7 +35,7 @@ impl<T: Math, F: Function<T>> Apply<T> for InRegisters<F> {
         &self,
         isa: I,
         mut z: Acc<T, I, MR, NV>,
-        (out, ld): (*mut T, usize),
+        out: RowMajor<T>,
         save: State<T>,
         at: At,
     ) {
@@ -55,7 +55,7 @@ impl<T: Math, F: Function<T>> Apply<T> for InRegisters<F> {
             }
         }
         // SAFETY: the tile lies in the output.
-        unsafe { store_tile(isa, z, out, ld, at) }
+        unsafe { store_tile(isa, z, out, at) }
     }
 }
 
@@ -88,7 +88,7 @@ impl<T: Math> Apply<T> for Outlined<T> {
         &self,
         isa: I,
         mut z: Acc<T, I, MR, NV>,
-        (out, ld): (*mut T, usize),
+        out: RowMajor<T>,
         save: State<T>,
         at: At,
     ) {
@@ -103,7 +103,7 @@ impl<T: Math> Apply<T> for Outlined<T> {
         outline(isa, Activate { act: self.0, z: z_ptr, d, mask, rows: MR, width });
         // SAFETY: the tile lies in the output and in the saved state; `Activate` has written all of `d`.
         unsafe {
-            store_tile(isa, z, out, ld, at);
+            store_tile(isa, z, out, at);
             match save {
                 State::Nothing => {}
                 State::Mask { ptr, ld } => {
@@ -111,7 +111,9 @@ impl<T: Math> Apply<T> for Outlined<T> {
                         store_bits(bits[i], width, (ptr, ld), i, at);
                     }
                 }
-                State::Values { ptr, ld } => store_tile(isa, derivative.assume_init(), ptr, ld, at),
+                State::Values { ptr, ld } => {
+                    store_tile(isa, derivative.assume_init(), RowMajor { ptr, ld }, at)
+                }
             }
         }
     }
@@ -191,7 +193,7 @@ impl<T: Real> Bias<T> {
             Bias::Columns(bias) if bias.is_null() => [[isa.zero(); NV]; MR],
             Bias::Columns(bias) => {
                 // SAFETY: the bias has an element for every column of the tile.
-                let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, bias, 0, at) };
+                let [row] = unsafe { load_tile::<T, I, 1, NV>(isa, RowMajor::new(bias.cast_mut(), 0), at) };
                 [row; MR]
             }
             Bias::Rows(bias) => {
@@ -211,10 +213,8 @@ impl<T: Real> Bias<T> {
 pub struct Forward<T, S> {
     /// The bias.
     pub bias: Bias<T>,
-    /// A, row-major.
-    pub a: *mut T,
-    /// Its leading dimension.
-    pub lda: usize,
+    /// A.
+    pub a: RowMajor<T>,
     /// Where the saved state goes.
     pub save: State<T>,
     /// The activation.
@@ -226,8 +226,8 @@ impl<T: Math, S: Apply<T>> Epilogue<T> for Forward<T, S> {
     const ACROSS: bool = true;
 
     #[inline(always)]
-    fn output(&self) -> (*mut T, usize) {
-        (self.a, self.lda)
+    fn output(&self) -> RowMajor<T> {
+        self.a
     }
 
     #[inline(always)]
@@ -248,6 +248,6 @@ impl<T: Math, S: Apply<T>> Epilogue<T> for Forward<T, S> {
         at: At,
     ) {
         // SAFETY: the caller's promise.
-        unsafe { self.apply.apply(isa, acc, (self.a, self.lda), self.save, at) }
+        unsafe { self.apply.apply(isa, acc, self.a, self.save, at) }
     }
 }

@@ -11,7 +11,7 @@ pub use forward::{Apply, Bias, Forward, InRegisters, Outlined};
 pub use plain::{Plain, Start};
 pub use vjp::{Hadamard, InputVjp, Mask, Multiply, Unit};
 
-use super::tile::Acc;
+use super::{row_major::RowMajor, tile::Acc};
 use crate::isa::{LaneKernel, Lanes, Real, outline};
 
 /// Where in the output a tile stands.
@@ -34,8 +34,8 @@ pub trait Epilogue<T: Real>: Copy {
     /// Whether tiles are compiled for a B that is read across, where it lies transposed: an input VJP reads W along its rows.
     const ACROSS: bool;
 
-    /// The output, and its leading dimension in elements.
-    fn output(&self) -> (*mut T, usize);
+    /// The output.
+    fn output(&self) -> RowMajor<T>;
 
     /// The accumulators before the first step of k.
     ///
@@ -66,11 +66,10 @@ pub trait Epilogue<T: Real>: Copy {
 #[inline(always)]
 pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     isa: I,
-    base: *const T,
-    ld: usize,
+    from: RowMajor<T>,
     at: At,
 ) -> Acc<T, I, MR, NV> {
-    let base = base.wrapping_add(at.row * ld + at.col);
+    let RowMajor { ptr: base, ld } = from.at(at.row, at.col);
     if at.cols >= NV * I::LANES {
         let mut acc = [[isa.zero(); NV]; MR];
         for i in 0..MR {
@@ -83,7 +82,7 @@ pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     }
     // A variable of its own: one that has an address is kept in memory wherever it is used.
     let mut edge = [[isa.zero(); NV]; MR];
-    let (from, to) = (Part { ptr: base.cast_mut(), ld }, edge.as_mut_ptr().cast::<T>());
+    let (from, to) = (RowMajor { ptr: base, ld }, edge.as_mut_ptr().cast::<T>());
     outline(isa, LoadEdge { from, to, rows: MR, cols: at.cols, width: NV * I::LANES });
     edge
 }
@@ -97,11 +96,10 @@ pub unsafe fn load_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
 pub unsafe fn add_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     isa: I,
     mut acc: Acc<T, I, MR, NV>,
-    base: *const T,
-    ld: usize,
+    from: RowMajor<T>,
     at: At,
 ) -> Acc<T, I, MR, NV> {
-    let base = base.wrapping_add(at.row * ld + at.col);
+    let RowMajor { ptr: base, ld } = from.at(at.row, at.col);
     if at.cols >= NV * I::LANES {
         for i in 0..MR {
             for v in 0..NV {
@@ -113,7 +111,7 @@ pub unsafe fn add_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     }
     // A copy: as in `load_tile`.
     let mut edge = acc;
-    let (from, to) = (Part { ptr: base.cast_mut(), ld }, edge.as_mut_ptr().cast::<T>());
+    let (from, to) = (RowMajor { ptr: base, ld }, edge.as_mut_ptr().cast::<T>());
     outline(isa, AddEdge { from, to, rows: MR, cols: at.cols, width: NV * I::LANES });
     edge
 }
@@ -126,11 +124,10 @@ pub unsafe fn add_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
 pub unsafe fn store_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>(
     isa: I,
     acc: Acc<T, I, MR, NV>,
-    base: *mut T,
-    ld: usize,
+    to: RowMajor<T>,
     at: At,
 ) {
-    let base = base.wrapping_add(at.row * ld + at.col);
+    let RowMajor { ptr: base, ld } = to.at(at.row, at.col);
     if at.cols >= NV * I::LANES {
         for i in 0..MR {
             for v in 0..NV {
@@ -145,21 +142,14 @@ pub unsafe fn store_tile<T: Real, I: Lanes<T>, const MR: usize, const NV: usize>
     let from = edge.as_ptr().cast::<T>();
     outline(
         isa,
-        StoreEdge { from, to: Part { ptr: base, ld }, rows: MR, cols: at.cols, width: NV * I::LANES },
+        StoreEdge { from, to: RowMajor { ptr: base, ld }, rows: MR, cols: at.cols, width: NV * I::LANES },
     );
-}
-
-/// A part of a row-major matrix: its first element and the leading dimension.
-#[derive(Clone, Copy)]
-struct Part<T> {
-    ptr: *mut T,
-    ld: usize,
 }
 
 /// Loads the columns in use of a tile at the right edge. One function for tiles of all shapes, out of line: a
 /// tile at the edge is rare, and inlined it would double every tile's code.
 struct LoadEdge<T> {
-    from: Part<T>,
+    from: RowMajor<T>,
     to: *mut T,
     rows: usize,
     cols: usize,
@@ -186,7 +176,7 @@ impl<T: Real> LaneKernel for LoadEdge<T> {
 
 /// Adds a tile at the right edge to the columns in use.
 struct AddEdge<T> {
-    from: Part<T>,
+    from: RowMajor<T>,
     to: *mut T,
     rows: usize,
     cols: usize,
@@ -217,7 +207,7 @@ impl<T: Real> LaneKernel for AddEdge<T> {
 /// Stores the columns in use of a tile at the right edge.
 struct StoreEdge<T> {
     from: *const T,
-    to: Part<T>,
+    to: RowMajor<T>,
     rows: usize,
     cols: usize,
     width: usize,

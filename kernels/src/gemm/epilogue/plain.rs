@@ -2,7 +2,7 @@
 
 use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
-    gemm::tile::Acc,
+    gemm::{row_major::RowMajor, tile::Acc},
     isa::{Lanes, Real},
 };
 
@@ -34,10 +34,8 @@ impl<T: Real> Start<T> {
 /// The plain epilogue: store, from a chosen start.
 #[derive(Debug, Clone, Copy)]
 pub struct Plain<T> {
-    /// C, row-major.
-    pub c: *mut T,
-    /// Its leading dimension.
-    pub ldc: usize,
+    /// C.
+    pub c: RowMajor<T>,
     /// Where the first chains start.
     pub start: Start<T>,
 }
@@ -47,8 +45,8 @@ impl<T: Real> Epilogue<T> for Plain<T> {
     const ACROSS: bool = true;
 
     #[inline(always)]
-    fn output(&self) -> (*mut T, usize) {
-        (self.c, self.ldc)
+    fn output(&self) -> RowMajor<T> {
+        self.c
     }
 
     #[inline(always)]
@@ -60,10 +58,10 @@ impl<T: Real> Epilogue<T> for Plain<T> {
         match self.start {
             Start::Zero => [[isa.zero(); NV]; MR],
             // SAFETY: the tile lies in C.
-            Start::C => unsafe { load_tile(isa, self.c, self.ldc, at) },
+            Start::C => unsafe { load_tile(isa, self.c, at) },
             Start::Scaled(beta) => {
                 // SAFETY: the tile lies in C.
-                let mut acc: Acc<T, I, MR, NV> = unsafe { load_tile(isa, self.c, self.ldc, at) };
+                let mut acc: Acc<T, I, MR, NV> = unsafe { load_tile(isa, self.c, at) };
                 let beta = isa.splat(beta);
                 for row in &mut acc {
                     for x in row {
@@ -83,6 +81,6 @@ impl<T: Real> Epilogue<T> for Plain<T> {
         at: At,
     ) {
         // SAFETY: the tile lies in C.
-        unsafe { store_tile(isa, acc, self.c, self.ldc, at) }
+        unsafe { store_tile(isa, acc, self.c, at) }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{At, Epilogue, load_tile, store_tile};
 use crate::{
-    gemm::tile::Acc,
+    gemm::{row_major::RowMajor, tile::Acc},
     isa::{Lanes, Real},
 };
 
@@ -35,11 +35,9 @@ impl<T: Real> Hadamard<T> for Unit {
 /// A saved derivative: multiply.
 #[derive(Debug, Clone, Copy)]
 pub struct Multiply<T> {
-    /// g'(Z), row-major. It may be the output itself, if one block is all of the depth: each element is then
+    /// g'(Z). It may be the output itself, if one block is all of the depth: each element is then
     /// read before it is overwritten.
-    pub d: *const T,
-    /// Its leading dimension.
-    pub ld: usize,
+    pub d: RowMajor<T>,
 }
 
 impl<T: Real> Hadamard<T> for Multiply<T> {
@@ -52,7 +50,7 @@ impl<T: Real> Hadamard<T> for Multiply<T> {
         at: At,
     ) -> [I::V; NV] {
         // SAFETY: the derivative has the tile's columns in this row.
-        let [d] = unsafe { load_tile::<T, I, 1, NV>(isa, self.d, self.ld, At { row, ..at }) };
+        let [d] = unsafe { load_tile::<T, I, 1, NV>(isa, self.d, At { row, ..at }) };
         for v in 0..NV {
             g[v] = isa.mul(g[v], d[v]);
         }
@@ -116,10 +114,8 @@ impl<T: Real> Hadamard<T> for Mask<T> {
 /// The input-VJP epilogue.
 #[derive(Debug, Clone, Copy)]
 pub struct InputVjp<T, H> {
-    /// δ', row-major.
-    pub delta: *mut T,
-    /// Its leading dimension.
-    pub ld: usize,
+    /// δ'.
+    pub delta: RowMajor<T>,
     /// The derivative.
     pub hadamard: H,
     /// The column sums, accumulated row by row in ascending order (so that tile height leaves no trace in
@@ -132,8 +128,8 @@ impl<T: Real, H: Hadamard<T>> Epilogue<T> for InputVjp<T, H> {
     const ACROSS: bool = false;
 
     #[inline(always)]
-    fn output(&self) -> (*mut T, usize) {
-        (self.delta, self.ld)
+    fn output(&self) -> RowMajor<T> {
+        self.delta
     }
 
     #[inline(always)]
@@ -159,15 +155,15 @@ impl<T: Real, H: Hadamard<T>> Epilogue<T> for InputVjp<T, H> {
             }
             if !self.sums.is_null() {
                 let at = At { row: 0, ..at };
-                let [mut sums] = load_tile::<T, I, 1, NV>(isa, self.sums, 0, at);
+                let [mut sums] = load_tile::<T, I, 1, NV>(isa, RowMajor::new(self.sums, 0), at);
                 for v in 0..NV {
                     for i in 0..MR {
                         sums[v] = isa.add(sums[v], acc[i][v]);
                     }
                 }
-                store_tile(isa, [sums], self.sums, 0, at);
+                store_tile(isa, [sums], RowMajor::new(self.sums, 0), at);
             }
-            store_tile(isa, acc, self.delta, self.ld, at);
+            store_tile(isa, acc, self.delta, at);
         }
     }
 }
