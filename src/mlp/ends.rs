@@ -22,13 +22,18 @@ impl<T: Scalar> Cotangent<'_, T> {
     pub(crate) fn in_place(&self, last: &LayerSpec<T>, start: usize) -> Option<RowMajor<T>> {
         match self {
             Self::Given(dy) if last.activation == Activation::Identity => {
-                let (rs, cols) = (dy.row_stride(), dy.ncols());
-                let fit = dy.col_stride() == 1 && rs >= cols as isize && cols.is_multiple_of(PAD);
-                fit.then(|| RowMajor::new(dy.as_ptr().cast_mut(), rs as usize).at(start, 0))
+                // Column sums are not taken of rows that overlap.
+                whole_rows(*dy).filter(|rows| rows.ld >= dy.ncols()).map(|rows| rows.at(start, 0))
             }
             _ => None,
         }
     }
+}
+
+/// A matrix where it lies, to be read only, if its rows are contiguous, ascend, and can be read by whole vectors.
+pub(crate) fn whole_rows<T: Scalar>(m: MatRef<'_, T>) -> Option<RowMajor<T>> {
+    let fit = m.col_stride() == 1 && m.row_stride() >= 0 && m.ncols().is_multiple_of(PAD);
+    fit.then(|| RowMajor::new(m.as_ptr().cast_mut(), m.row_stride() as usize))
 }
 
 /// A row of an output matrix: where it starts, and the strides of the rows from it on.

@@ -2,7 +2,7 @@
 
 use super::{
     call::Call,
-    ends::{Cotangent, RowsAt, copy_rows, direct, slice},
+    ends::{Cotangent, RowsAt, copy_rows, direct, slice, whole_rows},
     layout::{Block, PackedWeights, TileEnds},
     params::Places,
     pass::Layers,
@@ -52,8 +52,7 @@ impl<T: Scalar> Arena<'_, T> {
 
     /// X as the weight VJP reads it: its copy, if it needs one to be read by whole vectors, or along its rows.
     pub(super) fn input(&self, x: MatRef<'_, T>) -> Operand<T> {
-        let whole = x.row_stride() >= 0 && x.ncols().is_multiple_of(PAD);
-        if x.col_stride() == 1 && (whole || x.ncols() <= FEW_INPUTS) {
+        if whole_rows(x).is_some() || x.col_stride() == 1 && x.ncols() <= FEW_INPUTS {
             return operand(x);
         }
         self.x().operand()

@@ -3,7 +3,7 @@
 
 use super::{
     call::{Backward, Call},
-    ends::copy_rows,
+    ends::{copy_rows, whole_rows},
     fused_tile::{Arena, Net, Tile},
     layout::{Block, PackedWeights, Store, TileEnds},
     pass,
@@ -91,16 +91,11 @@ impl Few {
                 let seeded = tile.delta;
                 pass::backward(mlp.layers().len(), tile.dx.is_some(), &mut tile);
                 // By whole vectors, where it lies if its rows have them.
-                let whole = call.x.col_stride() == 1
-                    && call.x.row_stride() >= 0
-                    && call.x.ncols().is_multiple_of(PAD);
-                let x = if whole {
-                    RowMajor::new(call.x.as_ptr().cast_mut(), call.x.row_stride() as usize)
-                } else {
+                let x = whole_rows(call.x).unwrap_or_else(|| {
                     let to = arena.x();
                     copy_rows(call.x.shape(), operand(call.x), (to.ptr, to.ld as isize, 1));
                     to
-                };
+                });
                 self.gradient(call, back, arena, (x, seeded));
             }
         }
