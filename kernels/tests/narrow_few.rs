@@ -3,11 +3,12 @@
 use nablas_kernels::{
     entry::Kernels,
     gemm::{
-        narrow::{Features, FoldLanes, NarrowWeightVjp, VIRTUAL_LANES},
+        narrow::{Features, FoldLanes, NarrowWeightVjp},
         narrow_few::FewWeightVjp,
         row_major::RowMajor,
     },
     isa::{IsaToken, Real, Vouched},
+    reduce::VIRTUAL_LANES,
 };
 
 const CANARY: f64 = 77.0;

@@ -15,6 +15,7 @@ mod layout;
 mod narrow;
 mod narrow_few;
 mod narrow_store;
+mod narrow_tile;
 mod packed;
 mod packing;
 mod params;

@@ -33,37 +33,28 @@
 
 use super::{
     call::{Backward, Call, Goal},
-    ends::{Cotangent, RowsAt, copy_rows, slice},
+    ends::slice,
     fold::{Groups, Sums, add},
     narrow_few::Few,
     narrow_store::{NarrowStore, Tile},
+    narrow_tile::{NarrowNet, Through},
     params::Places,
-    pass::{self, Layers},
+    pass,
     path::{Path, PathKind},
     setup::Setup,
     slots::{MAX_SLOTS, Slots, Span},
     spec::{LayerSpec, Mlp},
 };
 use crate::{
-    MatMut, MatRef, Scalar,
-    engine::Engine,
-    gemm::operand,
+    Scalar,
     memory::{Regions, Strided, line},
     shared::Shared,
 };
 use alloc::{format, string::String, vec::Vec};
 use nablas_kernels::{
-    act::{Activation, BackwardRows, Rows, Saved, State},
     cache,
-    gemm::{
-        dense::{ForwardTile, InputVjpTile},
-        epilogue::Bias,
-        narrow::{Features, FoldLanes, NarrowWeightVjp, VIRTUAL_LANES, clear_tail, whole_lanes},
-        pack::{CopyRows, Operand, Right},
-        row_major::RowMajor,
-        shape::padded,
-        tile::CHAIN,
-    },
+    gemm::{narrow::FoldLanes, shape::padded, tile::CHAIN},
+    reduce::VIRTUAL_LANES,
 };
 
 /// Narrow networks have at most this many parameters: each has sixteen partial sums in a seat's cache.
@@ -279,7 +270,7 @@ impl<T: Scalar> Path<T> for Narrow {
 
     fn items(&self, call: &Call<'_, T>, phase: usize) -> Option<usize> {
         if self.few.serves(call) {
-            return (phase < 3).then_some(usize::from(phase == 0));
+            return (phase == 0).then_some(1);
         }
         let groups = self.groups(call);
         match (phase, &call.backward) {
@@ -306,190 +297,6 @@ impl<T: Scalar> Path<T> for Narrow {
                 }
                 (2, Some(back)) => self.partials.fold(call, back.grads, self.groups(call), item),
                 _ => {}
-            }
-        }
-    }
-}
-
-/// The network and its parameters: what every tile reads.
-#[derive(Clone, Copy)]
-struct NarrowNet<'a, T: Scalar> {
-    mlp: &'a Mlp<T>,
-    engine: &'a Engine,
-    params: Places<'a, T>,
-    transposed: &'a [usize],
-    /// Wᵀ of every layer: only read once it is there.
-    panels: Shared<T>,
-}
-
-impl<T: Scalar> NarrowNet<'_, T> {
-    fn weights(&self, l: usize) -> Operand<T> {
-        let rs = self.mlp.layers()[l].inputs as isize;
-        Operand { ptr: self.params.w(l).cast_const(), rs, cs: 1 }
-    }
-
-    fn transposed(&self, l: usize) -> Operand<T> {
-        let rs = self.mlp.layers()[l].outputs as isize;
-        Operand { ptr: self.panels.add(self.transposed[l]).cast_const(), rs, cs: 1 }
-    }
-
-    /// Wᵀ of a layer.
-    ///
-    /// # Safety
-    /// The parameters are valid, the panels writable; nothing else accesses this one.
-    unsafe fn transpose(&self, l: usize) {
-        let spec = &self.mlp.layers()[l];
-        let (m, k, dst) = (spec.inputs, spec.outputs, self.panels.add(self.transposed[l]));
-        // SAFETY: W is valid over its shape, and there is room for Wᵀ.
-        unsafe { self.engine.run_raw(CopyRows { a: self.weights(l).t(), m, k, dst, ld: k }) }
-    }
-
-    /// Rows of a matrix into a tile's features.
-    ///
-    /// # Safety
-    /// The features are writable over the tile's rows, and overlap nothing else.
-    unsafe fn load(&self, x: MatRef<'_, T>, to: Features<T>) {
-        let (rows, cols) = x.shape();
-        // SAFETY: the caller's promise.
-        unsafe {
-            let copy = CopyRows { a: operand(x).t(), m: cols, k: rows, dst: to.ptr, ld: to.ld };
-            self.engine.run_raw(copy);
-            clear_tail(to, cols, rows);
-        }
-    }
-
-    /// A tile's features into `rows` rows of a matrix.
-    ///
-    /// # Safety
-    /// The features are readable and `to` is writable over rows × cols.
-    unsafe fn store(&self, from: Features<T>, (rows, cols): (usize, usize), to: RowsAt<T>) {
-        let a = Operand { ptr: from.ptr.cast_const(), rs: 1, cs: from.ld as isize };
-        // SAFETY: the caller's promise.
-        unsafe {
-            match to {
-                (dst, rs, 1) if rs >= 0 => {
-                    self.engine.run_raw(CopyRows { a, m: rows, k: cols, dst, ld: rs as usize });
-                }
-                _ => copy_rows((rows, cols), a, to),
-            }
-        }
-    }
-}
-
-/// A tile on its way through the layers. Whoever makes one vouches: its tiles and `dx` are valid over the samples, `sums`
-/// over [`VIRTUAL_LANES`] times the parameters, nothing else accesses what it writes, and Wᵀ is there for a backward pass.
-struct Through<'a, T: Scalar> {
-    net: NarrowNet<'a, T>,
-    /// What the forward pass saves and the backward pass reads.
-    acts: Tile<'a, T>,
-    /// What takes δ.
-    work: Tile<'a, T>,
-    /// The two are one: δ_l takes the place of g'(Z_l), which is read for the last time as it is overwritten.
-    shared: bool,
-    samples: usize,
-    /// A_{l−1}.
-    input: Features<T>,
-    /// Whether state is saved.
-    save: bool,
-    /// dW and db in virtual lanes.
-    sums: *mut T,
-    /// They are set, not added to.
-    fresh: bool,
-    /// The tile is all of a run, whose gradient goes there.
-    whole: Option<Places<'a, T>>,
-    dx: Option<RowsAt<T>>,
-    /// δ_l.
-    delta: Features<T>,
-}
-
-impl<T: Scalar> Through<'_, T> {
-    /// Puts ∂L/∂A_L of rows `start..end` of the batch where the backward pass starts from.
-    ///
-    /// # Safety
-    /// The tile is valid over the rows, and for a loss its A_L has been computed; the row losses are this call's alone.
-    unsafe fn seed(&self, call: &Call<'_, T>, cotangent: &Cotangent<'_, T>, start: usize, end: usize) {
-        let (net, rows, n) = (&self.net, end - start, self.net.mlp.outputs());
-        let dy = self.work.features(self.work.store.dy);
-        // SAFETY: the caller's promise.
-        unsafe {
-            match cotangent {
-                Cotangent::Given(m) => net.load(slice(*m, start, end), dy),
-                Cotangent::Loss(..) => {
-                    let [y, delta] = self.work.store.y.map(|at| self.work.features(at).ptr);
-                    net.store(self.acts.a(net.mlp.layers().len() - 1), (rows, n), (y, n as isize, 1));
-                    let y = MatRef::from_raw_parts(y.cast_const(), rows, n, n as isize, 1);
-                    let to = MatMut::from_raw_parts(delta, rows, n, n as isize, 1);
-                    call.row_losses(cotangent, start, y, to);
-                    net.load(MatRef::from_raw_parts(delta.cast_const(), rows, n, n as isize, 1), dy);
-                }
-            }
-        }
-    }
-}
-
-impl<T: Scalar> Layers for Through<'_, T> {
-    fn forward(&mut self, l: usize) {
-        let (net, x, samples) = (&self.net, self.input, self.samples);
-        let spec = &net.mlp.layers()[l];
-        let (k, m, act) = (spec.inputs, spec.outputs, spec.activation);
-        let (w, bias, a) = (net.weights(l), net.params.b(l).cast_const(), self.acts.a(l));
-        let save = if self.save { self.acts.state(act, l).written(act) } else { State::Nothing };
-        self.input = a;
-        // SAFETY: the pass' maker vouched; each layer has its own part of the tile.
-        unsafe {
-            let (n, w, x, bias) = (whole_lanes(samples), Right::Rows(x.ptr, x.ld), w, Bias::Rows(bias));
-            let out = RowMajor::new(a.ptr, a.ld);
-            net.engine.run_raw(ForwardTile { m, k, n, x, w, bias, a: out, save, act, whole: true });
-            clear_tail(a, m, samples);
-        }
-    }
-
-    fn output_delta(&mut self) {
-        let last = self.net.mlp.layers().len() - 1;
-        let act = self.net.mlp.layers()[last].activation;
-        self.delta = self.work.features(self.work.store.dy);
-        let Features { ptr, ld } = self.delta;
-        let d = Rows { ptr, ld, rows: self.net.mlp.outputs(), cols: self.samples };
-        let kept = self.acts.state(act, last);
-        // SAFETY: the pass' maker vouched.
-        unsafe { self.net.engine.run(BackwardRows::new(act, d, kept, core::ptr::null_mut())) }
-    }
-
-    fn weight_vjp(&mut self, l: usize) {
-        let (samples, delta, fresh) = (self.samples, self.delta, self.fresh);
-        let (n, m) = (self.net.mlp.layers()[l].inputs, self.net.mlp.layers()[l].outputs);
-        let a = if l > 0 { self.acts.a(l - 1) } else { self.acts.x() };
-        let dw = self.sums.wrapping_add(self.net.mlp.layer_offset(l) * VIRTUAL_LANES);
-        let db = dw.wrapping_add(n * m * VIRTUAL_LANES);
-        let whole = self.whole.map(|to| (to.w(l), to.b(l)));
-        // SAFETY: the pass' maker vouched.
-        unsafe { self.net.engine.run_raw(NarrowWeightVjp { m, n, samples, delta, a, dw, db, fresh, whole }) }
-    }
-
-    fn input_vjp(&mut self, l: usize) {
-        let (net, samples, delta, wt) = (&self.net, self.samples, self.delta, self.net.transposed(l));
-        let (m, k) = (net.mlp.layers()[l].inputs, net.mlp.layers()[l].outputs);
-        let (out, act, state) = if l > 0 {
-            let (act, out) = (net.mlp.layers()[l - 1].activation, self.work.g(l - 1));
-            let state = match self.shared && act.saved() == Saved::Derivative {
-                true => State::Values { ptr: out.ptr, ld: out.ld },
-                false => self.acts.state(act, l - 1),
-            };
-            (out, act, state)
-        } else {
-            // X of the tile has been read for the last time, unless it is kept, and then it is not `work`'s.
-            (self.work.x(), Activation::Identity, State::Nothing)
-        };
-        self.delta = out;
-        // SAFETY: the pass' maker vouched; δ takes the place of a derivative only where the two are one.
-        unsafe {
-            let (n, w, to) =
-                (whole_lanes(samples), Right::Rows(delta.ptr, delta.ld), RowMajor::new(out.ptr, out.ld));
-            let (delta, sums) = (wt, core::ptr::null_mut());
-            net.engine.run_raw(InputVjpTile { m, k, n, delta, w, act, state, out: to, sums, whole: true });
-            clear_tail(out, m, samples);
-            if let Some(dx) = self.dx.filter(|_| l == 0) {
-                net.store(out, (samples, m), dx);
             }
         }
     }

@@ -71,7 +71,7 @@ pub(crate) trait Path<T: Scalar>: fmt::Debug + Send + Sync {
     /// Items of the phase that has most of a call's work: more members find nothing to do there.
     fn breadth(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> usize;
 
-    /// Phases of a call.
+    /// Phases of a call at most.
     fn phases(&self, setup: &Setup<T>, batch: usize, goal: Goal) -> usize;
 
     /// Items of a phase of a call; `None` past the last.

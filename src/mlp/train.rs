@@ -220,7 +220,7 @@ impl<T: Scalar> Train<'_, '_, T> {
 impl<T: Scalar> Schedule for Train<'_, '_, T> {
     fn items(&self, phase: usize) -> Option<usize> {
         match self.phase(phase) {
-            // Of the pass, none is the last here.
+            // The pass may have fewer phases than it says at most: what follows it still does.
             Phase::Pass(phase) => Some(self.path.items(self.call, phase).unwrap_or(0)),
             Phase::Norm => Some(self.parts.count()),
             Phase::Step(g) => {

@@ -13,11 +13,8 @@
 use crate::{
     isa::{COLUMNS, LaneKernel, Lanes, RawKernel, Real, TileFamily, outline},
     math::Math,
-    reduce::{Add, halve},
+    reduce::{Add, VIRTUAL_LANES, halve},
 };
-
-/// Virtual lanes: partial sums that dW has for every element.
-pub const VIRTUAL_LANES: usize = 16;
 
 /// Samples rounded up to whole virtual lanes.
 #[inline(always)]

@@ -6,11 +6,12 @@
 //! elements of dW, and the tree adds whole registers. A virtual lane that no row falls to is +0 there, and so is what was −0 of one with a
 //! row less than others: a sum over lanes of unequal lengths is never −0. Here absent rows are left out, and −0 is made +0.
 
-use super::{narrow::VIRTUAL_LANES, row_major::RowMajor};
+use super::row_major::RowMajor;
 use crate::{
     edge::store,
     isa::{Lanes, RawKernel},
     math::Math,
+    reduce::VIRTUAL_LANES,
 };
 
 /// dW ← δᵀ·A and db ← Σ δ over a batch of a few rows.
