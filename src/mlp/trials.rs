@@ -1,12 +1,12 @@
 //! Whether members pay, by trial.
 //!
-//! What a hand-over costs is known of one machine (`team/model.rs`). On another, or beside other programs, to fetch what a
-//! member wrote may take longer than the member saves. So short calls are timed, some with members and then some alone, and those
-//! after them go the faster way, until the next trial. Nothing of this leaves a trace in the bits.
+//! What a hand-over costs is known of one machine (`team/model.rs`). On another, or beside other programs, to fetch what
+//! a member wrote may take longer than the member saves. So short calls are timed, some with members and then some alone,
+//! and those after them go the faster way, until the next trial. Nothing of this leaves a trace in the bits.
 //!
-//! What would be tempting, and is wrong: *turns* of one call each (a call alone fetches what members wrote in the one before);
-//! *the best time* (what comes once in many calls is no reason to do it); *the mean* (one call that waited for a
-//! processor outweighs all): so the mean of speeds.
+//! What would be tempting, and is wrong: *turns* of one call each (a call alone fetches what members wrote in the one
+//! before); *the best time* (what comes once in many calls is no reason to do it); *the mean* (one call that waited for
+//! a processor outweighs all): so the mean of speeds.
 
 use super::{call::Goal, plan::Plan};
 use crate::{Scalar, team::Schedule};
@@ -16,7 +16,13 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const TIMED: u32 = 8;
 const SETTLING: u32 = 2;
 /// Calls with members to which none came, after which a trial is put off.
-const PATIENCE: u32 = 64;
+const PATIENCE: u32 = 32;
+/// For so many counts a call long after the one before: all will have been asleep.
+const APART: u32 = 16;
+/// Microseconds from call to call that are long.
+const PAUSE: u32 = 1000;
+/// Calls alone, then, before the next trial.
+const REST: u32 = 128;
 /// Calls from a trial to the next.
 const BETWEEN: u32 = 1024;
 /// Calls that the model takes to last longer, in microseconds, gain by members what no hand-over takes.
@@ -39,8 +45,9 @@ pub(crate) struct Trials([Trial; KINDS * SIZES]);
 struct Trial {
     /// Calls since the trial began.
     at: AtomicU32,
-    /// Of those with members, how many had none.
+    /// Of those with members, how many had none; and when the last of them ended, in microseconds.
     missed: AtomicU32,
+    last: AtomicU32,
     /// Speeds with members and alone, added up: bits of `f32`, estimated time over time.
     speeds: [AtomicU32; 2],
 }
@@ -63,23 +70,32 @@ impl Trial {
         Way { alone: members < GAIN * alone, timed: false }
     }
 
-    /// A timed call has ended. One that wanted members and had none says nothing of them; after many such, the model has its way until
-    /// the next trial.
-    fn note(&self, way: Way, members: bool, speed: f32) {
-        let (at, sum) = (self.at.load(Relaxed), &self.speeds[usize::from(way.alone)]);
-        // Another thread's call has gone on with the trial meanwhile.
-        if at >= 2 * (SETTLING + TIMED) || (at >= SETTLING + TIMED) != way.alone {
+    /// Where the trial is, unless another thread's call has gone on with it since this one began.
+    fn at(&self, way: Way) -> Option<u32> {
+        let at = self.at.load(Relaxed);
+        (at < 2 * (SETTLING + TIMED) && (at >= SETTLING + TIMED) == way.alone).then_some(at)
+    }
+
+    /// A timed call wanted members and had none, from one moment to another: it says nothing of them. After many such
+    /// the caller is alone until the next trial, and does not even look for them.
+    fn miss(&self, way: Way, start: u32, end: u32) {
+        if self.at(way).is_none() {
             return;
         }
-        if !members && !way.alone {
-            let missed = self.missed.load(Relaxed) + 1;
-            self.missed.store(missed % PATIENCE, Relaxed);
-            if missed == PATIENCE {
-                self.speeds[1].store(0, Relaxed);
-                self.at.store(2 * (SETTLING + TIMED), Relaxed);
-            }
-            return;
+        let apart = start.wrapping_sub(self.last.load(Relaxed)) > PAUSE;
+        let missed = self.missed.load(Relaxed) + if apart { APART } else { 1 };
+        self.last.store(end, Relaxed);
+        self.missed.store(if missed < PATIENCE { missed } else { 0 }, Relaxed);
+        if missed >= PATIENCE {
+            self.speeds[0].store(0, Relaxed);
+            self.speeds[1].store(1f32.to_bits(), Relaxed);
+            self.at.store(BETWEEN - REST, Relaxed);
         }
+    }
+
+    /// A timed call has ended.
+    fn note(&self, way: Way, speed: f32) {
+        let (Some(at), sum) = (self.at(way), &self.speeds[usize::from(way.alone)]) else { return };
         let before = match at % (SETTLING + TIMED) {
             0..SETTLING => return self.at.store(at + 1, Relaxed),
             SETTLING => 0.0,
@@ -128,8 +144,12 @@ impl<T: Scalar> Plan<T> {
         let way = trial.way();
         let start = way.timed.then(now);
         let seats = run(if way.alone { 1 } else { breadth });
-        if let Some(start) = start {
-            trial.note(way, seats > 1, (1e3 * micros / (now() - start).max(1) as f64) as f32);
+        match start {
+            Some(start) if seats > 1 || way.alone => {
+                trial.note(way, (1e3 * micros / (now() - start).max(1) as f64) as f32);
+            }
+            Some(start) => trial.miss(way, (start / 1000) as u32, (now() / 1000) as u32),
+            None => {}
         }
         seats
     }
@@ -157,7 +177,7 @@ mod tests {
         let one = |_: &u32| {
             let way = trial.way();
             if way.timed {
-                trial.note(way, !way.alone, 1.0 / if way.alone { alone } else { members });
+                trial.note(way, 1.0 / if way.alone { alone } else { members });
             }
             way.alone
         };
@@ -177,17 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn members_that_do_not_come_are_not_judged() {
-        let trial = Trial::default();
-        for _ in 0..PATIENCE {
-            let way = trial.way();
-            assert_eq!(way, Way { alone: false, timed: true });
-            trial.note(way, false, 1.0);
+    fn members_that_do_not_come_are_not_judged_but_left_alone_for_a_while() {
+        for (calls, pause) in [(PATIENCE, 1), (PATIENCE.div_ceil(APART), 2 * PAUSE)] {
+            let (trial, mut time) = (Trial::default(), u32::MAX - 2);
+            trial.last.store(time, Relaxed);
+            for _ in 0..calls {
+                let way = trial.way();
+                assert_eq!(way, Way { alone: false, timed: true });
+                time = time.wrapping_add(pause);
+                trial.miss(way, time, time);
+            }
+            for _ in 0..=REST {
+                assert_eq!(trial.way(), Way { alone: true, timed: false });
+            }
+            assert_eq!(trial.way(), Way { alone: false, timed: true });
         }
-        for _ in 2 * (SETTLING + TIMED)..=BETWEEN {
-            assert_eq!(trial.way(), Way { alone: false, timed: false });
-        }
-        assert_eq!(trial.way(), Way { alone: false, timed: true });
     }
 
     #[test]
@@ -195,7 +219,9 @@ mod tests {
         let (trial, each) = (Trial::default(), SETTLING + TIMED);
         let late = trial.way();
         assert_eq!(calls(&trial, 10.0, 12.0, 2 * each), each);
-        trial.note(late, true, 1e-6);
+        trial.note(late, 1e-6);
+        trial.miss(late, 0, 0);
+        assert_eq!(trial.missed.load(Relaxed), 0);
         assert_eq!(calls(&trial, 10.0, 12.0, 100), 0);
     }
 
