@@ -83,6 +83,7 @@ fn gemm(c: &mut Criterion) {
                 dims: &dims,
                 batch: 1,
                 activation: "",
+                dtype: "f32",
                 isa,
                 threads: t,
                 flop,

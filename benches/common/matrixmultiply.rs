@@ -1,10 +1,15 @@
 //! The plain product of crate `matrixmultiply`, on several threads by blocks of rows.
 
-use nablas::{MatMut, MatRef};
+use nablas::{MatMut, MatRef, Scalar};
 use rayon::prelude::*;
 
 /// C ← A·B on `threads` threads, each with its rows of C.
-pub(crate) fn matrixmultiply(threads: usize, a: MatRef<'_, f32>, b: MatRef<'_, f32>, mut c: MatMut<'_, f32>) {
+pub(crate) fn matrixmultiply<T: Scalar>(
+    threads: usize,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    mut c: MatMut<'_, T>,
+) {
     let ((m, k), n) = (a.shape(), b.ncols());
     assert!(b.nrows() == k && c.shape() == (m, n));
     let block = Block {
@@ -31,14 +36,14 @@ pub(crate) fn matrixmultiply(threads: usize, a: MatRef<'_, f32>, b: MatRef<'_, f
 }
 
 /// A product for `matrixmultiply`, to be done in blocks of rows.
-struct Block {
-    a: *const f32,
+struct Block<T> {
+    a: *const T,
     ars: isize,
     acs: isize,
-    b: *const f32,
+    b: *const T,
     brs: isize,
     bcs: isize,
-    c: *mut f32,
+    c: *mut T,
     crs: isize,
     ccs: isize,
     k: usize,
@@ -46,22 +51,55 @@ struct Block {
 }
 
 // SAFETY: threads get disjoint rows of C and only read A and B.
-unsafe impl Sync for Block {}
+unsafe impl<T: Sync> Sync for Block<T> {}
 
-impl Block {
+impl<T: Scalar> Block<T> {
     /// Rows `lo..hi` of C.
     ///
     /// # Safety
     /// The pointers are valid for the shapes and strides, C's rows are touched by this call alone.
     unsafe fn rows(&self, lo: usize, hi: usize) {
         let at = lo as isize;
-        // SAFETY: the rows are within A and C; the caller vouches for both.
+        // SAFETY: the rows are within A and C, the caller vouches for both; the element type is f32 or f64, as `Scalar` is sealed.
         unsafe {
             let (a, c) = (self.a.offset(at * self.ars), self.c.offset(at * self.crs));
             let (m, k, n) = (hi - lo, self.k, self.n);
-            matrixmultiply::sgemm(
-                m, k, n, 1.0, a, self.ars, self.acs, self.b, self.brs, self.bcs, 0.0, c, self.crs, self.ccs,
-            );
+            let b = self.b;
+            if size_of::<T>() == size_of::<f32>() {
+                matrixmultiply::sgemm(
+                    m,
+                    k,
+                    n,
+                    1.0,
+                    a.cast(),
+                    self.ars,
+                    self.acs,
+                    b.cast(),
+                    self.brs,
+                    self.bcs,
+                    0.0,
+                    c.cast(),
+                    self.crs,
+                    self.ccs,
+                );
+            } else {
+                matrixmultiply::dgemm(
+                    m,
+                    k,
+                    n,
+                    1.0,
+                    a.cast(),
+                    self.ars,
+                    self.acs,
+                    b.cast(),
+                    self.brs,
+                    self.bcs,
+                    0.0,
+                    c.cast(),
+                    self.crs,
+                    self.ccs,
+                );
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The passes of an unfused layer: with this library's vector math, and as few as they can be.
 
-use nablas::{Activation, IsaToken};
+use nablas::{Activation, IsaToken, Scalar};
 use nablas_kernels::{
     act::{Function, Saved, WithFunction, from_mask},
     isa::{LaneKernel, Lanes},
@@ -11,18 +11,18 @@ use rayon::prelude::*;
 const SERIAL: usize = 8192;
 
 /// Whether [`forward`] keeps something beside A.
-pub(crate) fn keeps(activation: Activation<f32>) -> bool {
+pub(crate) fn keeps<T: Scalar>(activation: Activation<T>) -> bool {
     activation.saved() == Saved::Derivative
 }
 
 /// A ← g(A + b), keeping what the backward needs; rows split over the threads.
-pub(crate) fn forward(
+pub(crate) fn forward<T: Scalar>(
     isa: IsaToken,
     threads: usize,
-    activation: Activation<f32>,
-    bias: &[f32],
-    a: &mut [f32],
-    kept: &mut [f32],
+    activation: Activation<T>,
+    bias: &[T],
+    a: &mut [T],
+    kept: &mut [T],
 ) {
     let share = share(threads, bias.len(), a.len());
     if share >= a.len() {
@@ -38,22 +38,22 @@ pub(crate) fn forward(
 }
 
 /// δ ← δ ⊙ g', db ← its column sums.
-pub(crate) fn backward(
+pub(crate) fn backward<T: Scalar>(
     isa: IsaToken,
     threads: usize,
-    activation: Activation<f32>,
-    saved: &[f32],
-    delta: &mut [f32],
-    db: &mut [f32],
-    partial: &mut [f32],
+    activation: Activation<T>,
+    saved: &[T],
+    delta: &mut [T],
+    db: &mut [T],
+    partial: &mut [T],
 ) {
     let n = db.len();
     let share = share(threads, n, delta.len());
     if share >= delta.len() {
-        db.fill(0.0);
+        db.fill(T::ZERO);
         return isa.run(Backward { activation, saved, delta, db });
     }
-    partial.fill(0.0);
+    partial.fill(T::ZERO);
     let parts = delta.par_chunks_mut(share).zip(saved.par_chunks(share));
     parts.zip(partial.par_chunks_mut(n)).for_each(|((delta, saved), db)| {
         isa.run(Backward { activation, saved, delta, db });
@@ -67,45 +67,45 @@ pub(crate) fn share(threads: usize, n: usize, elements: usize) -> usize {
 }
 
 /// db ← the sum of the threads' parts.
-pub(crate) fn fold(db: &mut [f32], partial: &[f32]) {
-    db.fill(0.0);
+pub(crate) fn fold<T: Scalar>(db: &mut [T], partial: &[T]) {
+    db.fill(T::ZERO);
     for part in partial.chunks_exact(db.len()) {
         for (sum, p) in db.iter_mut().zip(part) {
-            *sum += p;
+            *sum += *p;
         }
     }
 }
 
-struct Forward<'a> {
-    activation: Activation<f32>,
-    bias: &'a [f32],
-    a: &'a mut [f32],
-    kept: &'a mut [f32],
+struct Forward<'a, T> {
+    activation: Activation<T>,
+    bias: &'a [T],
+    a: &'a mut [T],
+    kept: &'a mut [T],
 }
 
-struct Backward<'a> {
-    activation: Activation<f32>,
-    saved: &'a [f32],
-    delta: &'a mut [f32],
-    db: &'a mut [f32],
+struct Backward<'a, T> {
+    activation: Activation<T>,
+    saved: &'a [T],
+    delta: &'a mut [T],
+    db: &'a mut [T],
 }
 
 /// A kernel on an ISA, waiting for the activation's type.
 struct On<I, K>(I, K);
 
-impl LaneKernel for Forward<'_> {
-    type Elem = f32;
+impl<T: Scalar> LaneKernel for Forward<'_, T> {
+    type Elem = T;
     type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<f32>>(self, isa: I) {
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
         self.activation.dispatch(On(isa, self));
     }
 }
 
-impl<I: Lanes<f32>> WithFunction<f32> for On<I, Forward<'_>> {
+impl<T: Scalar, I: Lanes<T>> WithFunction<T> for On<I, Forward<'_, T>> {
     type Output = ();
     #[inline(always)]
-    fn with<F: Function<f32>>(self, f: F) {
+    fn with<F: Function<T>>(self, f: F) {
         let Self(isa, Forward { bias, a, kept, .. }) = self;
         let n = bias.len();
         let keep = !kept.is_empty();
@@ -131,19 +131,19 @@ impl<I: Lanes<f32>> WithFunction<f32> for On<I, Forward<'_>> {
     }
 }
 
-impl LaneKernel for Backward<'_> {
-    type Elem = f32;
+impl<T: Scalar> LaneKernel for Backward<'_, T> {
+    type Elem = T;
     type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<f32>>(self, isa: I) {
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
         self.activation.dispatch(On(isa, self));
     }
 }
 
-impl<I: Lanes<f32>> WithFunction<f32> for On<I, Backward<'_>> {
+impl<T: Scalar, I: Lanes<T>> WithFunction<T> for On<I, Backward<'_, T>> {
     type Output = ();
     #[inline(always)]
-    fn with<F: Function<f32>>(self, f: F) {
+    fn with<F: Function<T>>(self, f: F) {
         let Self(isa, Backward { saved, delta, db, .. }) = self;
         let n = db.len();
         for (row, saved) in delta.chunks_exact_mut(n).zip(saved.chunks_exact(n)) {
@@ -173,7 +173,7 @@ impl<I: Lanes<f32>> WithFunction<f32> for On<I, Backward<'_>> {
 /// # Safety
 /// `n <= LANES` elements are readable.
 #[inline(always)]
-pub(crate) unsafe fn load<I: Lanes<f32>>(isa: I, ptr: *const f32, n: usize) -> I::V {
+pub(crate) unsafe fn load<T: Scalar, I: Lanes<T>>(isa: I, ptr: *const T, n: usize) -> I::V {
     // SAFETY: the caller vouches for n elements.
     unsafe { if n == I::LANES { isa.load(ptr) } else { isa.load_partial(ptr, n) } }
 }
@@ -183,7 +183,7 @@ pub(crate) unsafe fn load<I: Lanes<f32>>(isa: I, ptr: *const f32, n: usize) -> I
 /// # Safety
 /// `n <= LANES` elements are writable.
 #[inline(always)]
-pub(crate) unsafe fn store<I: Lanes<f32>>(isa: I, ptr: *mut f32, v: I::V, n: usize) {
+pub(crate) unsafe fn store<T: Scalar, I: Lanes<T>>(isa: I, ptr: *mut T, v: I::V, n: usize) {
     // SAFETY: the caller vouches for n elements.
     unsafe { if n == I::LANES { isa.store(ptr, v) } else { isa.store_partial(ptr, v, n) } }
 }

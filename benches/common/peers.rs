@@ -1,7 +1,9 @@
 //! Plain products of the libraries compared with.
 
 use super::matrixmultiply::matrixmultiply;
-use nablas::{MatMut, MatRef};
+use faer::traits::ComplexField;
+use gemmkit::GemmScalar;
+use nablas::{MatMut, MatRef, Scalar};
 
 /// A library that multiplies matrices.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,13 +33,14 @@ impl Peer {
     }
 
     /// C ← A·B on `threads` threads.
-    pub(crate) fn product(
+    pub(crate) fn product<T: Scalar + ComplexField + GemmScalar>(
         self,
         threads: usize,
-        a: MatRef<'_, f32>,
-        b: MatRef<'_, f32>,
-        mut c: MatMut<'_, f32>,
+        a: MatRef<'_, T>,
+        b: MatRef<'_, T>,
+        mut c: MatMut<'_, T>,
     ) {
+        let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
         let ((m, k), n) = (a.shape(), b.ncols());
         assert!(b.nrows() == k && c.shape() == (m, n));
         let (ap, ars, acs) = (a.as_ptr(), a.row_stride(), a.col_stride());
@@ -54,7 +57,7 @@ impl Peer {
                 // This crate's alpha is the factor of C and its beta the product's; columns' strides come first.
                 unsafe {
                     gemm::gemm(
-                        m, n, k, cp, ccs, crs, false, ap, acs, ars, bp, bcs, brs, 0.0, 1.0, false, false,
+                        m, n, k, cp, ccs, crs, false, ap, acs, ars, bp, bcs, brs, zero, one, false, false,
                         false, par,
                     );
                 }
@@ -69,7 +72,7 @@ impl Peer {
                         faer::MatMut::from_raw_parts_mut(cp, m, n, crs, ccs),
                     )
                 };
-                faer::linalg::matmul::matmul(c, faer::Accum::Replace, a, b, 1.0, par);
+                faer::linalg::matmul::matmul(c, faer::Accum::Replace, a, b, one, par);
             }
             Self::Gemmkit => {
                 let par = match threads {
@@ -78,7 +81,9 @@ impl Peer {
                 };
                 // SAFETY: the views are valid for their shapes and strides, and C aliases neither operand.
                 unsafe {
-                    gemmkit::gemm_unchecked(m, k, n, 1.0, ap, ars, acs, bp, brs, bcs, 0.0, cp, crs, ccs, par);
+                    gemmkit::gemm_unchecked(
+                        m, k, n, one, ap, ars, acs, bp, brs, bcs, zero, cp, crs, ccs, par,
+                    );
                 }
             }
         }

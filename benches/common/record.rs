@@ -43,6 +43,7 @@ pub(crate) struct Case<'a> {
     pub(crate) batch: usize,
     /// Empty for a product.
     pub(crate) activation: &'a str,
+    pub(crate) dtype: &'a str,
     pub(crate) isa: &'a str,
     pub(crate) threads: usize,
     pub(crate) flop: u64,
@@ -68,7 +69,7 @@ impl Case<'_> {
             &dims,
             &batch,
             self.activation,
-            "f32",
+            self.dtype,
             self.isa,
             &threads,
             "hot",

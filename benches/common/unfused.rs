@@ -3,48 +3,48 @@
 //! Bias and activation are one pass; the derivative, the Hadamard product and the column sums another.
 
 use super::passes::{backward, fold, forward, keeps, load, share, store};
-use nablas::{Activation, IsaToken, MatMut, MatRef, Mlp};
+use nablas::{Activation, IsaToken, MatMut, MatRef, Mlp, Scalar};
 use nablas_kernels::isa::{LaneKernel, Lanes};
 use rayon::prelude::*;
 
 /// A network's step over the plain product `P`: C ← A·B.
-pub(crate) struct Unfused<P> {
+pub(crate) struct Unfused<T, P> {
     product: P,
     isa: IsaToken,
     threads: usize,
     batch: usize,
-    mlp: Mlp<f32>,
-    layers: Vec<Layer>,
+    mlp: Mlp<T>,
+    layers: Vec<Layer<T>>,
     /// db's partial sums, one row a thread.
-    partial: Vec<f32>,
+    partial: Vec<T>,
 }
 
 /// What a layer remembers from forward to backward.
-struct Layer {
+struct Layer<T> {
     /// A_l; the product writes Z_l here.
-    a: Vec<f32>,
+    a: Vec<T>,
     /// Z_l or g'(Z_l), where the derivative does not come from A_l.
-    kept: Vec<f32>,
+    kept: Vec<T>,
     /// δ_l.
-    delta: Vec<f32>,
+    delta: Vec<T>,
 }
 
-impl<P: Fn(MatRef<'_, f32>, MatRef<'_, f32>, MatMut<'_, f32>)> Unfused<P> {
+impl<T: Scalar, P: Fn(MatRef<'_, T>, MatRef<'_, T>, MatMut<'_, T>)> Unfused<T, P> {
     /// Allocates all that the steps will need.
-    pub(crate) fn new(mlp: &Mlp<f32>, batch: usize, isa: IsaToken, threads: usize, product: P) -> Self {
-        let layer = |activation: Activation<f32>, width: usize| {
-            let buffer = || vec![0.0; batch * width];
+    pub(crate) fn new(mlp: &Mlp<T>, batch: usize, isa: IsaToken, threads: usize, product: P) -> Self {
+        let layer = |activation: Activation<T>, width: usize| {
+            let buffer = || vec![T::ZERO; batch * width];
             let kept = if keeps(activation) { buffer() } else { Vec::new() };
             Layer { a: buffer(), kept, delta: buffer() }
         };
         let layers = mlp.layers().iter().map(|l| layer(l.activation, l.outputs)).collect();
-        let partial = vec![0.0; threads * mlp.max_width()];
+        let partial = vec![T::ZERO; threads * mlp.max_width()];
         Self { product, isa, threads, batch, mlp: mlp.clone(), layers, partial }
     }
 
     /// Forward, then dW and db of every layer, into the flat buffer `grads`, from `dy`, which is δ of the last
     /// layer, a linear one.
-    pub(crate) fn step(&mut self, params: &[f32], x: &[f32], dy: &[f32], grads: &mut [f32]) {
+    pub(crate) fn step(&mut self, params: &[T], x: &[T], dy: &[T], grads: &mut [T]) {
         let (isa, threads, batch) = (self.isa, self.threads, self.batch);
         let mlp = &self.mlp;
         let specs = mlp.layers();
@@ -62,7 +62,7 @@ impl<P: Fn(MatRef<'_, f32>, MatRef<'_, f32>, MatMut<'_, f32>)> Unfused<P> {
             let db = &mut grads[mlp.bias_range(l).expect("l is a layer")];
             let (before, rest) = self.layers.split_at_mut(l);
             let layer = &mut rest[0];
-            let delta: &[f32] = if l + 1 == specs.len() {
+            let delta: &[T] = if l + 1 == specs.len() {
                 column_sums(isa, threads, dy, db, &mut self.partial);
                 dy
             } else {
@@ -83,39 +83,45 @@ impl<P: Fn(MatRef<'_, f32>, MatRef<'_, f32>, MatMut<'_, f32>)> Unfused<P> {
     }
 }
 
-fn view(data: &[f32], rows: usize, cols: usize) -> MatRef<'_, f32> {
+fn view<T: Scalar>(data: &[T], rows: usize, cols: usize) -> MatRef<'_, T> {
     MatRef::new(data, rows, cols).expect("the buffer has that size")
 }
 
-fn view_mut(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {
+fn view_mut<T: Scalar>(data: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
     MatMut::new(data, rows, cols).expect("the buffer has that size")
 }
 
 /// db ← the column sums of δ.
-pub(crate) fn column_sums(isa: IsaToken, threads: usize, delta: &[f32], db: &mut [f32], partial: &mut [f32]) {
+pub(crate) fn column_sums<T: Scalar>(
+    isa: IsaToken,
+    threads: usize,
+    delta: &[T],
+    db: &mut [T],
+    partial: &mut [T],
+) {
     let n = db.len();
     let share = share(threads, n, delta.len());
     if share >= delta.len() {
-        db.fill(0.0);
+        db.fill(T::ZERO);
         return isa.run(ColumnSums { delta, db });
     }
-    partial.fill(0.0);
+    partial.fill(T::ZERO);
     delta.par_chunks(share).zip(partial.par_chunks_mut(n)).for_each(|(delta, db)| {
         isa.run(ColumnSums { delta, db });
     });
     fold(db, &partial[..threads * n]);
 }
 
-struct ColumnSums<'a> {
-    delta: &'a [f32],
-    db: &'a mut [f32],
+struct ColumnSums<'a, T> {
+    delta: &'a [T],
+    db: &'a mut [T],
 }
 
-impl LaneKernel for ColumnSums<'_> {
-    type Elem = f32;
+impl<T: Scalar> LaneKernel for ColumnSums<'_, T> {
+    type Elem = T;
     type Output = ();
     #[inline(always)]
-    fn run_lanes<I: Lanes<f32>>(self, isa: I) {
+    fn run_lanes<I: Lanes<T>>(self, isa: I) {
         let Self { delta, db } = self;
         let n = db.len();
         for row in delta.chunks_exact(n) {

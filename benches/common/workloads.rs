@@ -1,5 +1,5 @@
 //! The ten training steps that are measured: one is forward, then dW and db of every layer from a fixed
-//! ∂L/∂A_L, without dX. All `f32`; the last layer is linear.
+//! ∂L/∂A_L, without dX; the last layer is linear.
 
 use nablas::Activation;
 
