@@ -263,6 +263,79 @@ fn infinities_go_to_their_limits() {
     }
 }
 
+/// The softmax of rows: the delta of a class that there is no column for.
+fn softmax<T: Math>(isa: IsaToken, x: &[T], (rows, cols, ld): (usize, usize, usize)) -> Vec<T> {
+    let mut delta = Guarded::new(rows * ld, canary::<T>(), canary());
+    isa.run(ClassCrossEntropy {
+        y: View::new(x, ld, rows, cols).expect("within x"),
+        class: &vec![u32::MAX; rows],
+        scale: T::ONE,
+        delta: ViewMut::new(delta.inner(), ld, rows, cols).expect("within delta"),
+        row_loss: &mut vec![T::ZERO; rows],
+    });
+    delta.check().to_vec()
+}
+
+fn softmax_rows<T: Math>() {
+    let mut random = Random(4);
+    let eps = T::EPSILON.to_f64();
+    for cols in LENGTHS.into_iter().chain([8192, 8200, 20_000]) {
+        for (rows, gap, scale) in [(0, 0, 1.0), (1, 0, 3.0), (18, 3, 30.0), (3, 1, 1000.0)] {
+            let ld = cols + gap;
+            let x: Vec<T> = (0..rows * ld).map(|_| T::from_f64(random.within(scale))).collect();
+            for isa in IsaToken::available() {
+                let got = softmax(isa, &x, (rows, cols, ld));
+                for i in 0..rows {
+                    let row: Vec<f64> = x[i * ld..i * ld + cols].iter().map(|x| x.to_f64()).collect();
+                    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let sum: f64 = row.iter().map(|x| (x - max).exp()).sum();
+                    for (got, x) in got[i * ld..].iter().zip(row) {
+                        let want = (x - max).exp() / sum;
+                        // x − m is rounded, to 2·scale·ε/2 at most; so is the exponential's argument. And long
+                        // sums are rounded, the reference's above all: it is one chain.
+                        let tolerance = (8.0 + 2.0 * scale + (cols as f64).sqrt()) * eps * want + 1e-44;
+                        assert!((got.to_f64() - want).abs() <= tolerance, "{got} is not {want}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_agrees_with_f64() {
+    softmax_rows::<f32>();
+    softmax_rows::<f64>();
+}
+
+/// In rows that go across, a row a lane, and in rows that go along, which the padding makes of them.
+#[test]
+fn infinite_logits_are_limits_of_the_softmax_and_nan_stays_in_its_row() {
+    let inf = f32::INFINITY;
+    for (isa, width) in IsaToken::available().flat_map(|isa| [4, 40].map(|width| (isa, width))) {
+        let one = |x: &[f32], rest: f32| {
+            let mut row = x.to_vec();
+            row.resize(width, rest);
+            softmax(isa, &row, (1, width, width))
+        };
+        let limits: [(&[f32], &[f32]); 4] = [
+            (&[-inf, 2.0, -inf], &[0.0, 1.0, 0.0]),
+            (&[1.0, inf], &[0.0, 1.0]),
+            (&[inf, inf, 3.0, -inf], &[0.5, 0.5, 0.0, 0.0]),
+            (&[3e38, -3e38], &[1.0, 0.0]),
+        ];
+        for (x, want) in limits {
+            let got = one(x, -inf);
+            assert_eq!(&got[..want.len()], want, "{x:?} of {width} on {}", isa.name());
+            assert!(got[want.len()..].iter().all(|p| *p == 0.0));
+        }
+        assert_eq!(one(&[-inf], -inf), vec![1.0 / width as f32; width]);
+        for x in [[f32::NAN, 1.0, 2.0], [1.0, f32::NAN, inf], [f32::NAN; 3], [-inf, -inf, f32::NAN]] {
+            assert!(one(&x, 0.0).iter().all(|p| p.is_nan()), "{x:?} of {width} on {}", isa.name());
+        }
+    }
+}
+
 #[test]
 fn a_class_without_a_column_is_nan() {
     for isa in IsaToken::available() {

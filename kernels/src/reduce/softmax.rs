@@ -1,4 +1,4 @@
-//! Row softmax and log-sum-exp, shifted by the row's maximum.
+//! What row softmax and log-sum-exp are made from, shifted by the row's maximum: of the losses.
 //!
 //! Infinite entries are taken as the limit in which equal entries stay equal: −∞ has probability 0, unless all
 //! are −∞; then, as for several +∞, they share it. NaN makes its whole row NaN.
@@ -6,14 +6,14 @@
 //! Rows go through in groups of sixteen, whose maxima, sums and logarithms are taken a vector of rows at a time.
 
 use super::{
-    VIRTUAL_LANES, View, ViewMut,
+    VIRTUAL_LANES,
     group::{Add, GROUP, Group, Larger, PerRow},
     sixteen::{count, first},
 };
 use crate::{
     chain::Chains,
     edge::{load, store},
-    isa::{LaneKernel, Lanes, Real},
+    isa::{Lanes, Real},
     math::Math,
 };
 
@@ -79,11 +79,10 @@ unsafe fn lane_maxima<T: Real, I: Lanes<T>>(isa: I, x: *const T, n: usize) -> [I
     max
 }
 
-/// e^(x_j − m) of a row, 1 where x_j is m itself; stored to `out` unless that is null. The sum of those below m in
-/// virtual lanes, and how many are m.
+/// `out` ← e^(x_j − m) of a row, 1 where x_j is m itself. The sum of those below m in virtual lanes, and how many are m.
 ///
 /// # Safety
-/// `x` is readable and `out`, unless null, writable for `n` elements; they are equal or do not overlap.
+/// `x` is readable and `out` writable for `n` elements; they are equal or do not overlap.
 #[inline(always)]
 unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
     isa: I,
@@ -105,9 +104,7 @@ unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
                 let x = load(isa, x.wrapping_add(at), m);
                 let (is_top, here) = (isa.eq(x, top), first(isa, m));
                 let e = T::exp_below(isa, isa.sub(x, top));
-                if !out.is_null() {
-                    store(isa, out.wrapping_add(at), isa.select(is_top, one, e), m);
-                }
+                store(isa, out.wrapping_add(at), isa.select(is_top, one, e), m);
                 let below = isa.and_m(here, isa.not_m(is_top));
                 sums.add(isa, v, isa.select(below, e, isa.zero()));
                 tops += isa.mask_bits(isa.and_m(here, is_top)).count_ones() as usize;
@@ -118,12 +115,11 @@ unsafe fn row_exponentials<T: Math, I: Lanes<T>>(
     (sums.sum(isa), tops)
 }
 
-/// e^(x_j − m) of up to sixteen rows of `n` elements, 1 where x_j is m itself; stored to `out` unless that is null. Both
-/// are where the first row starts, and the elements from a row to the next.
+/// `out` ← e^(x_j − m) of up to sixteen rows of `n` elements, 1 where x_j is m itself. Both are where the first row
+/// starts, and the elements from a row to the next.
 ///
 /// # Safety
-/// There are at most `GROUP` rows. Each is readable in `x` and, unless that is null, writable in `out`, and the two are equal
-/// or do not overlap.
+/// There are at most `GROUP` rows. Each is readable in `x` and writable in `out`, and the two are equal or do not overlap.
 #[inline(always)]
 pub(crate) unsafe fn exponentials<T: Math, I: Lanes<T>>(
     isa: I,
@@ -140,7 +136,7 @@ pub(crate) unsafe fn exponentials<T: Math, I: Lanes<T>>(
     let max = group.fold::<I, Larger>(isa, rows);
     let mut rest = [T::ZERO; GROUP];
     for r in 0..rows {
-        let out = if out.is_null() { out } else { out.wrapping_add(r.wrapping_mul(ldo)) };
+        let out = out.wrapping_add(r.wrapping_mul(ldo));
         // SAFETY: row r is readable, and writable where it goes.
         let (sums, tops) = unsafe { row_exponentials(isa, row(r), out, n, max[r]) };
         group.take::<I, Add>(isa, r, sums);
@@ -151,79 +147,6 @@ pub(crate) unsafe fn exponentials<T: Math, I: Lanes<T>>(
         rest[r] += sums[r];
     }
     Shapes { max, rest, rows }
-}
-
-/// Each row ← its softmax, e^(x_j − m)/Σ e^(x_k − m), in place.
-#[derive(Debug)]
-pub struct Softmax<'a, T> {
-    /// The rows.
-    pub x: ViewMut<'a, T>,
-}
-
-impl<T: Math> LaneKernel for Softmax<'_, T> {
-    type Elem = T;
-    type Output = ();
-    #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(mut self, isa: I) {
-        let (all, cols, ld) = (self.x.rows(), self.x.cols(), self.x.ld());
-        // Rows without elements take no memory: there may be more of them than can be counted through.
-        if cols == 0 {
-            return;
-        }
-        let mut group = Group::new();
-        for start in (0..all).step_by(GROUP) {
-            let (x, rows) = (self.x.row(start), GROUP.min(all - start));
-            // SAFETY: the rows from `start` on have cols elements; [j, j + m) is within them.
-            unsafe {
-                let shapes = exponentials(isa, (x, ld), (x, ld), (rows, cols), &mut group);
-                for r in 0..rows {
-                    let (row, sum) = (x.wrapping_add(r * ld), isa.splat(T::ONE + shapes.rest[r]));
-                    let mut j = 0;
-                    while j < cols {
-                        let m = count::<T, I>(j, cols);
-                        store(isa, row.add(j), isa.div(load(isa, row.add(j), m), sum), m);
-                        j += m;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// out_i = ln Σ_j e^(x_ij): ∞ or −∞ where the largest entry is, −∞ of an empty row.
-///
-/// Works on as many rows as both sides have; that they have equally many is the caller's to check.
-#[derive(Debug)]
-pub struct LogSumExp<'a, T> {
-    /// The rows.
-    pub x: View<'a, T>,
-    /// One value a row.
-    pub out: &'a mut [T],
-}
-
-impl<T: Math> LaneKernel for LogSumExp<'_, T> {
-    type Elem = T;
-    type Output = ();
-    #[inline(always)]
-    fn run_lanes<I: Lanes<T>>(self, isa: I) {
-        debug_assert_eq!(self.x.rows(), self.out.len());
-        let Self { x, out } = self;
-        let (cols, ld) = (x.cols(), x.ld());
-        if cols == 0 {
-            return out.iter_mut().take(x.rows()).for_each(|out| *out = lowest());
-        }
-        let mut group = Group::new();
-        let all = x.rows().min(out.len());
-        for (g, out) in out[..all].chunks_mut(GROUP).enumerate() {
-            let (rows, nowhere) = ((out.len(), cols), (core::ptr::null_mut(), 0));
-            // SAFETY: the rows of the group have cols elements; nothing is stored to null.
-            let shapes = unsafe { exponentials(isa, (x.row(g * GROUP), ld), nowhere, rows, &mut group) };
-            let logs = shapes.log_sums(isa);
-            for (r, out) in out.iter_mut().enumerate() {
-                *out = shapes.max[r] + logs[r];
-            }
-        }
-    }
 }
 
 /// −∞.
