@@ -1,0 +1,44 @@
+//! nablas for Python: the module `nablas._nablas`.
+//!
+//! Thin classes over the Rust API. `array.rs` reads what Python hands over, in place; `overlap.rs` refuses outputs that
+//! overlap; `failure.rs` turns errors and panics into exceptions; `typed.rs` chooses the element type. The frameworks' entry
+//! points, which take addresses, are in files of their own.
+
+mod activation;
+mod array;
+mod config;
+mod dense;
+mod failure;
+mod jacobian;
+mod kept;
+mod loss;
+mod mlp;
+mod optim;
+mod overlap;
+mod packed;
+mod params;
+mod plan;
+mod planned;
+mod shelf;
+mod threads;
+mod typed;
+
+use pyo3::prelude::*;
+
+/// The kernels. Import `nablas`, which has all of this and more.
+#[pymodule(gil_used = false)]
+fn _nablas(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    config::settle();
+    activation::register(m)?;
+    config::register(m)?;
+    dense::register(m)?;
+    jacobian::register(m)?;
+    kept::register(m)?;
+    loss::register(m)?;
+    mlp::register(m)?;
+    optim::register(m)?;
+    packed::register(m)?;
+    plan::register(m)?;
+    threads::register(m)?;
+    Ok(())
+}
