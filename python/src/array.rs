@@ -2,27 +2,29 @@
 //! what else speaks DLPack or the buffer protocol through NumPy, which makes a view of it. Nothing is copied.
 
 use crate::{
+    failure::Failure,
     overlap::Bytes,
     typed::{Dtype, Elem},
 };
 use nablas::{Error, MatMut, MatRef, Shape};
-use numpy::npyffi::{NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_TYPES, PyArray_Check, PyArrayObject};
+use numpy::{
+    Element, PyArrayDescr, PyArrayDescrMethods as _,
+    npyffi::{
+        NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_TYPES, PY_ARRAY_API,
+        PyArray_Check, PyArrayObject,
+    },
+};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
-    ffi,
     intern,
     prelude::*,
-    types::PyMemoryView,
+    types::{IntoPyDict as _, PyMemoryView},
 };
 use std::slice;
 
 /// A NumPy array, of any type and number of axes.
 #[derive(Debug)]
-pub(crate) struct Array<'a, 'py> {
-    /// The view that NumPy has made of what was no array of its own.
-    view: Option<Bound<'py, PyAny>>,
-    given: Borrowed<'a, 'py, PyAny>,
-}
+pub(crate) struct Array<'py>(Bound<'py, PyAny>);
 
 /// An array of one axis.
 #[derive(Debug, Clone, Copy)]
@@ -56,41 +58,95 @@ pub(crate) enum Access {
     Write,
 }
 
-impl<'a, 'py> Array<'a, 'py> {
+impl<'py> Array<'py> {
     /// The array that an object is, or that NumPy sees in it.
-    pub(crate) fn new(what: &str, given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        // SAFETY: the thread is attached, the object alive.
-        let view = if unsafe { PyArray_Check(given.py(), given.as_ptr()) } != 0 {
-            None
-        } else {
-            Some(foreign(what, given)?)
+    pub(crate) fn new(what: &str, given: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if is_array(given) { Ok(Self(given.clone())) } else { foreign(what, given) }
+    }
+
+    /// A new array of these axes, whose elements are yet to be written.
+    pub(crate) fn empty<T: Elem>(py: Python<'py>, shape: &mut [isize]) -> PyResult<Self> {
+        Self::made(py, T::NUMBER, shape)
+    }
+
+    /// A new array of bytes.
+    pub(crate) fn bytes(py: Python<'py>, shape: &mut [isize]) -> PyResult<Self> {
+        Self::made(py, NPY_TYPES::NPY_UBYTE, shape)
+    }
+
+    fn made(py: Python<'py>, number: NPY_TYPES, shape: &mut [isize]) -> PyResult<Self> {
+        // SAFETY: the thread is attached; the shape has as many lengths as are said; the descriptor's reference is given away.
+        let array = unsafe {
+            let descr = PY_ARRAY_API.PyArray_DescrFromType(py, number as i32);
+            PY_ARRAY_API.PyArray_Empty(py, shape.len() as i32, shape.as_mut_ptr(), descr, 0)
         };
-        Ok(Self { view, given })
+        // SAFETY: a new reference, or null with an exception set.
+        Ok(Self(unsafe { Bound::from_owned_ptr_or_err(py, array)? }))
+    }
+
+    /// The flat array that was given to be written, or a new one of so many elements.
+    pub(crate) fn given_or_empty<T: Elem>(
+        py: Python<'py>,
+        what: &'static str,
+        given: Option<&Bound<'py, PyAny>>,
+        len: usize,
+    ) -> PyResult<(Self, Vector<T>)> {
+        let array = match given {
+            Some(given) => Self::new(what, given)?,
+            None => Self::empty::<T>(py, &mut [len as isize])?,
+        };
+        let vector = array.vector(what, Access::Write)?;
+        if vector.len == len {
+            return Ok((array, vector));
+        }
+        Err(Failure::from(Error::Length { what, expected: len, got: vector.len }).into())
+    }
+
+    /// The matrix that was given to be written, or a new one. Its shape is the call's to check.
+    pub(crate) fn matrix_or_empty<T: Elem>(
+        py: Python<'py>,
+        what: &'static str,
+        given: Option<&Bound<'py, PyAny>>,
+        (rows, cols): (usize, usize),
+    ) -> PyResult<(Self, Matrix<T>)> {
+        let array = match given {
+            Some(given) => Self::new(what, given)?,
+            None => Self::empty::<T>(py, &mut [rows as isize, cols as isize])?,
+        };
+        let matrix = array.matrix(what, Access::Write)?;
+        Ok((array, matrix))
+    }
+
+    /// For Python.
+    pub(crate) fn into_object(self) -> Bound<'py, PyAny> {
+        self.0
     }
 
     fn object(&self) -> &PyArrayObject {
-        let object = self.view.as_ref().map_or(self.given.as_ptr(), |view| view.as_ptr());
-        // SAFETY: `new` and `foreign` have seen that it is an array; it is alive as long as this.
-        unsafe { &*object.cast::<PyArrayObject>() }
-    }
-
-    /// The array itself, for Python.
-    pub(crate) fn get(&self) -> Borrowed<'_, 'py, PyAny> {
-        self.view.as_ref().map_or(self.given, |view| view.as_borrowed())
+        // SAFETY: it is an array, or it had not been made; alive as long as this.
+        unsafe { &*self.0.as_ptr().cast::<PyArrayObject>() }
     }
 
     /// The lengths of its axes.
     pub(crate) fn shape(&self) -> &[isize] {
         let fields = &self.object().fields;
         // SAFETY: NumPy keeps as many lengths as there are axes; of none the address may be null.
-        if fields.nd == 0 { &[] } else { unsafe { slice::from_raw_parts(fields.dimensions, fields.nd as usize) } }
+        if fields.nd == 0 {
+            &[]
+        } else {
+            unsafe { slice::from_raw_parts(fields.dimensions, fields.nd as usize) }
+        }
     }
 
     /// Bytes from an element to the next on each axis.
     fn strides(&self) -> &[isize] {
         let fields = &self.object().fields;
         // SAFETY: as in `shape`.
-        if fields.nd == 0 { &[] } else { unsafe { slice::from_raw_parts(fields.strides, fields.nd as usize) } }
+        if fields.nd == 0 {
+            &[]
+        } else {
+            unsafe { slice::from_raw_parts(fields.strides, fields.nd as usize) }
+        }
     }
 
     /// NumPy's number of its element type.
@@ -125,9 +181,11 @@ impl<'a, 'py> Array<'a, 'py> {
     #[cold]
     fn refuse<T: Elem>(&self, what: &str, flags: i32) -> PyErr {
         if self.dtype() != Some(T::DTYPE) {
-            let dtype = self.get().getattr(intern!(self.get().py(), "dtype"));
-            let got = dtype.map_or_else(|_| "another type".into(), |d| d.to_string());
-            return PyTypeError::new_err(format!("{what}: expected elements of {}, got {got}", T::DTYPE.name()));
+            let got = self.kind();
+            return PyTypeError::new_err(format!(
+                "{what}: expected elements of {}, got {got}",
+                T::DTYPE.name()
+            ));
         }
         let why = if flags & NPY_ARRAY_ALIGNED == 0 {
             "expected aligned elements"
@@ -154,7 +212,7 @@ impl<'a, 'py> Array<'a, 'py> {
         let stride = if len > 1 { self.stride::<T>(what, 0)? } else { 1 };
         if stride != 1 {
             let expected = "1 (contiguous elements)";
-            return Err(crate::failure::Failure::from(Error::Stride { what, expected, got: stride }).into());
+            return Err(Failure::from(Error::Stride { what, expected, got: stride }).into());
         }
         Ok(Vector { what, ptr: self.object().fields.data.cast(), len: len as usize })
     }
@@ -162,11 +220,94 @@ impl<'a, 'py> Array<'a, 'py> {
     /// All of its elements, which lie together in C order, whatever its axes.
     pub(crate) fn elements<T: Elem>(&self, what: &'static str, access: Access) -> PyResult<Vector<T>> {
         self.check::<T>(what, access)?;
-        if self.object().fields.flags & numpy::npyffi::NPY_ARRAY_C_CONTIGUOUS == 0 {
+        if self.object().fields.flags & NPY_ARRAY_C_CONTIGUOUS == 0 {
             return Err(PyValueError::new_err(format!("{what}: expected a C-contiguous array")));
         }
         let len = self.shape().iter().product::<isize>() as usize;
         Ok(Vector { what, ptr: self.object().fields.data.cast(), len })
+    }
+
+    /// A matrix to read.
+    pub(crate) fn read<T: Elem>(
+        what: &'static str,
+        given: &Bound<'py, PyAny>,
+    ) -> PyResult<(Self, Matrix<T>)> {
+        let array = Self::new(what, given)?;
+        let matrix = array.matrix(what, Access::Read)?;
+        Ok((array, matrix))
+    }
+
+    /// A flat array to read.
+    pub(crate) fn read_vector<T: Elem>(
+        what: &'static str,
+        given: &Bound<'py, PyAny>,
+    ) -> PyResult<(Self, Vector<T>)> {
+        let array = Self::new(what, given)?;
+        let vector = array.vector(what, Access::Read)?;
+        Ok((array, vector))
+    }
+
+    /// A matrix to write, if one is given.
+    pub(crate) fn written<T: Elem>(
+        what: &'static str,
+        given: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<(Self, Matrix<T>)>> {
+        let write = |given| {
+            let array = Self::new(what, given)?;
+            let matrix = array.matrix(what, Access::Write)?;
+            Ok((array, matrix))
+        };
+        given.map(write).transpose()
+    }
+
+    /// All of its elements, if it has the shape of another array.
+    pub(crate) fn like<T: Elem>(
+        &self,
+        what: &'static str,
+        other: &Self,
+        access: Access,
+    ) -> PyResult<Vector<T>> {
+        let (expected, got) = (other.shape(), self.shape());
+        if expected == got {
+            return self.elements(what, access);
+        }
+        let words = format!("{what}: expected an array of shape {expected:?}, got {got:?}");
+        Err(PyValueError::new_err(words))
+    }
+
+    /// The interpreter that it is of.
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.0.py()
+    }
+
+    /// All of its elements, if they are of this type and lie together in C order.
+    pub(crate) fn stored<E: Element>(&self, what: &'static str, access: Access) -> Option<Vector<E>> {
+        let (fields, py) = (&self.object().fields, self.0.py());
+        let writable = if access == Access::Write { NPY_ARRAY_WRITEABLE } else { 0 };
+        let wanted = NPY_ARRAY_ALIGNED | NPY_ARRAY_C_CONTIGUOUS | writable;
+        // SAFETY: an array has a descriptor.
+        let descr = unsafe { Bound::from_borrowed_ptr(py, fields.descr.cast()) };
+        let same = descr.cast::<PyArrayDescr>().is_ok_and(|d| d.is_equiv_to(&numpy::dtype::<E>(py)));
+        let len = self.shape().iter().product::<isize>() as usize;
+        (same && fields.flags & wanted == wanted).then_some(Vector { what, ptr: fields.data.cast(), len })
+    }
+
+    /// An array of integers as one of int64, in C order: a copy.
+    pub(crate) fn widened(&self, what: &str) -> PyResult<Self> {
+        let keywords = [("casting", "safe"), ("order", "C")].into_py_dict(self.0.py())?;
+        let wide = self.0.call_method("astype", ("int64",), Some(&keywords));
+        Ok(Self(wide.map_err(|_| {
+            PyTypeError::new_err(format!(
+                "{what}: expected elements of a float type or integers, got {}",
+                self.kind()
+            ))
+        })?))
+    }
+
+    /// The name of its element type.
+    fn kind(&self) -> String {
+        let dtype = self.0.getattr(intern!(self.0.py(), "dtype"));
+        dtype.map_or_else(|_| "another type".into(), |d| d.to_string())
     }
 
     /// Its two axes.
@@ -178,7 +319,7 @@ impl<'a, 'py> Array<'a, 'py> {
         let matrix = Matrix { what, ptr, rows, cols, row_stride, col_stride };
         if access == Access::Write && matrix.aliases_itself() {
             let shape = Shape::new(rows, cols);
-            return Err(crate::failure::Failure::from(Error::Aliased { shape, row_stride, col_stride }).into());
+            return Err(Failure::from(Error::Aliased { shape, row_stride, col_stride }).into());
         }
         Ok(matrix)
     }
@@ -191,28 +332,35 @@ impl<'a, 'py> Array<'a, 'py> {
     }
 }
 
+/// Whether an object is a NumPy array.
+pub(crate) fn is_array(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the thread is attached, the object alive.
+    unsafe { PyArray_Check(object.py(), object.as_ptr()) != 0 }
+}
+
 /// NumPy's view of an object that is no array of its own.
 #[cold]
-fn foreign<'py>(what: &str, given: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn foreign<'py>(what: &str, given: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
     let py = given.py();
     let numpy = py.import(intern!(py, "numpy"))?;
     if given.hasattr(intern!(py, "__dlpack__"))? {
-        // Other devices and types that NumPy has not are refused by it, in words of its own.
-        return numpy.call_method1(intern!(py, "from_dlpack"), (given,)).map_err(|error| {
+        // Other devices, and types that NumPy has not, are refused in its words.
+        let view = numpy.call_method1(intern!(py, "from_dlpack"), (given,)).map_err(|error| {
             let words = format!("{what}: expected an array in the memory of the CPU: {}", error.value(py));
             PyTypeError::new_err(words)
-        });
+        })?;
+        return Ok(Array(view));
     }
-    // SAFETY: the object is alive.
-    if unsafe { ffi::PyObject_CheckBuffer(given.as_ptr()) } != 0 {
-        return numpy.call_method1(intern!(py, "asarray"), (PyMemoryView::from(&given)?,));
+    if let Ok(view) = PyMemoryView::from(given) {
+        return Ok(Array(numpy.call_method1(intern!(py, "asarray"), (view,))?));
     }
     let kind = given.get_type().name()?;
-    let words = format!("{what}: expected a NumPy array, or what has DLPack or the buffer protocol, got {kind}");
+    let words =
+        format!("{what}: expected a NumPy array, or what has DLPack or the buffer protocol, got {kind}");
     Err(PyTypeError::new_err(words))
 }
 
-impl<T: Elem> Vector<T> {
+impl<T> Vector<T> {
     /// Its bytes.
     pub(crate) fn bytes(&self) -> Bytes {
         Bytes::run(self.what, self.ptr.addr(), self.len * size_of::<T>())
@@ -251,9 +399,7 @@ impl<T: Elem> Matrix<T> {
     /// The array outlives `'v`, and nothing writes it in that time.
     pub(crate) unsafe fn view<'v>(self) -> MatRef<'v, T> {
         // SAFETY: the caller's promise; shape and strides are an array's.
-        unsafe {
-            MatRef::from_raw_parts(self.ptr, self.rows, self.cols, self.row_stride, self.col_stride)
-        }
+        unsafe { MatRef::from_raw_parts(self.ptr, self.rows, self.cols, self.row_stride, self.col_stride) }
     }
 
     /// To write.
@@ -262,21 +408,23 @@ impl<T: Elem> Matrix<T> {
     /// The array outlives `'v`, and nothing else accesses it in that time.
     pub(crate) unsafe fn view_mut<'v>(self) -> MatMut<'v, T> {
         // SAFETY: the caller's promise; no two elements share an address, or `Array::matrix` had refused it.
-        unsafe {
-            MatMut::from_raw_parts(self.ptr, self.rows, self.cols, self.row_stride, self.col_stride)
-        }
+        unsafe { MatMut::from_raw_parts(self.ptr, self.rows, self.cols, self.row_stride, self.col_stride) }
     }
 
-    /// Whether two elements may share an address: rows that step over each other and columns that do so, too.
+    /// Whether two elements share an address: i·rs + j·cs = i'·rs + j'·cs has its smallest solution at |i − i'| = cs/g,
+    /// |j − j'| = rs/g with g the greatest common divisor of the strides.
     fn aliases_itself(&self) -> bool {
         let (rs, cs) = (self.row_stride.unsigned_abs(), self.col_stride.unsigned_abs());
         if self.rows == 0 || self.cols == 0 {
             return false;
         }
-        let apart = |step: usize, other: usize, n: usize| step > other.saturating_mul(n - 1);
-        let by_rows = self.rows == 1 || apart(rs, cs, self.cols);
-        let by_cols = self.cols == 1 || apart(cs, rs, self.rows);
-        let inner = |n: usize, step: usize| n == 1 || step > 0;
-        !((by_rows && inner(self.cols, cs)) || (by_cols && inner(self.rows, rs)))
+        match gcd(rs, cs) {
+            0 => self.rows > 1 || self.cols > 1,
+            g => cs / g < self.rows && rs / g < self.cols,
+        }
     }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

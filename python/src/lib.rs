@@ -9,7 +9,6 @@ mod array;
 mod config;
 mod dense;
 mod failure;
-mod jacobian;
 mod kept;
 mod loss;
 mod mlp;
@@ -32,7 +31,6 @@ fn _nablas(m: &Bound<'_, PyModule>) -> PyResult<()> {
     activation::register(m)?;
     config::register(m)?;
     dense::register(m)?;
-    jacobian::register(m)?;
     kept::register(m)?;
     loss::register(m)?;
     mlp::register(m)?;

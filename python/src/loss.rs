@@ -1,13 +1,12 @@
 //! Losses, and what the outputs should be.
 
 use crate::{
-    array::{Access, Array, Matrix},
+    array::{Access, Array, Matrix, Vector},
     failure::call,
     overlap::{Bytes, disjoint},
-    typed::{Elem, typed},
+    typed::{Dtype, Elem},
 };
 use nablas::{LossKind, Reduction, Targets};
-use numpy::npyffi::NPY_TYPES;
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
@@ -39,6 +38,26 @@ fn kind(name: &str, delta: f64) -> Option<LossKind<f64>> {
 }
 
 impl Loss {
+    /// The loss that an object is or names.
+    pub(crate) fn read(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(loss) = given.cast::<Self>() {
+            return Ok(*loss.get());
+        }
+        if let Ok(name) = given.cast::<PyString>() {
+            return Self::named(name.to_str()?, Reduction::Mean, 1.0);
+        }
+        let got = given.get_type().name()?;
+        Err(PyTypeError::new_err(format!("loss: expected a name or a nablas.Loss, got {got}")))
+    }
+
+    fn named(name: &str, reduction: Reduction, delta: f64) -> PyResult<Self> {
+        let unknown = || {
+            let expected = "mse, l1, huber, bce_with_logits or softmax_cross_entropy";
+            PyValueError::new_err(format!("unknown loss: expected {expected}, got {name}"))
+        };
+        Ok(Self { kind: kind(name, delta).ok_or_else(unknown)?, reduction })
+    }
+
     /// The loss of this type of elements.
     pub(crate) fn of<T: Elem>(self) -> nablas::Loss<T> {
         let kind = match self.kind {
@@ -50,4 +69,169 @@ impl Loss {
         };
         nablas::Loss::new(kind, self.reduction)
     }
+}
+
+/// What the outputs should be, as Python hands it over.
+pub(crate) enum Goal<'py, T: Elem> {
+    Values(#[expect(dead_code, reason = "keeps it alive")] Array<'py>, Matrix<T>),
+    /// Classes where they lie.
+    Classes(#[expect(dead_code, reason = "keeps it alive")] Array<'py>, Vector<u32>),
+    /// Classes of another type of integers, converted.
+    Converted(Vec<u32>),
+}
+
+impl<'py, T: Elem> Goal<'py, T> {
+    /// The targets that an object is: values as a matrix of the element type, or classes as integers.
+    pub(crate) fn new(given: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let array = Array::new("targets", given)?;
+        if array.dtype().is_some() || array.shape().len() != 1 {
+            let matrix = array.matrix("targets", Access::Read)?;
+            return Ok(Self::Values(array, matrix));
+        }
+        if let Some(classes) = array.stored::<u32>("targets", Access::Read) {
+            return Ok(Self::Classes(array, classes));
+        }
+        let array = array.widened("targets")?;
+        let classes = array
+            .stored::<i64>("targets", Access::Read)
+            .ok_or_else(|| PyTypeError::new_err("targets: expected integers"))?;
+        // SAFETY: the array is held, and nothing writes it.
+        let classes = unsafe { classes.slice() }.iter().enumerate().map(|(row, class)| {
+            u32::try_from(*class).map_err(|_| {
+                let words = format!("targets, row {row}: expected a class from 0 on, got {class}");
+                PyValueError::new_err(words)
+            })
+        });
+        Ok(Self::Converted(classes.collect::<PyResult<_>>()?))
+    }
+
+    /// The bytes of Python's memory that they take.
+    pub(crate) fn bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Values(_, matrix) => Some(matrix.bytes()),
+            Self::Classes(_, classes) => Some(classes.bytes()),
+            Self::Converted(_) => None,
+        }
+    }
+
+    /// Them.
+    ///
+    /// # Safety
+    /// Nothing writes them meanwhile.
+    pub(crate) unsafe fn get(&self) -> Targets<'_, T> {
+        match self {
+            // SAFETY: the caller's promise; the array is held.
+            Self::Values(_, matrix) => Targets::Values(unsafe { matrix.view() }),
+            // SAFETY: as above.
+            Self::Classes(_, classes) => Targets::Classes(unsafe { classes.slice() }),
+            Self::Converted(classes) => Targets::Classes(classes),
+        }
+    }
+}
+
+/// The value of a loss and, if asked for, its delta.
+fn value_and_delta<'py, T: Elem>(
+    loss: Loss,
+    y: Matrix<T>,
+    targets: &Bound<'py, PyAny>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(f64, Bound<'py, PyAny>)> {
+    let py = targets.py();
+    let targets = Goal::<T>::new(targets)?;
+    let (array, delta) = Array::matrix_or_empty::<T>(py, "out", out, (y.rows, y.cols))?;
+    disjoint(&[delta.bytes()], [Some(y.bytes()), targets.bytes()].into_iter().flatten())?;
+    // SAFETY: the arrays are held, the output overlaps nothing.
+    let (from, goal, to) = unsafe { (y.view(), targets.get(), delta.view_mut()) };
+    let value = call(py, y.rows * y.cols > LONG, move || {
+        loss.of::<T>().value_and_delta(nablas::isa()?, from, goal, to)
+    })?;
+    Ok((value.to_f64(), array.into_object()))
+}
+
+/// The value of a loss.
+fn value<'py, T: Elem>(loss: Loss, y: Matrix<T>, targets: &Bound<'py, PyAny>) -> PyResult<f64> {
+    let goal = Goal::<T>::new(targets)?;
+    // SAFETY: the arrays are held, and nothing writes them.
+    let (from, goal) = unsafe { (y.view(), goal.get()) };
+    let value =
+        call(targets.py(), y.rows * y.cols > LONG, move || loss.of::<T>().value(nablas::isa()?, from, goal))?;
+    Ok(value.to_f64())
+}
+
+#[pymethods]
+impl Loss {
+    #[new]
+    #[pyo3(signature = (kind, reduction="mean", *, delta=1.0))]
+    fn new(kind: &str, reduction: &str, delta: f64) -> PyResult<Self> {
+        let reduction = match reduction {
+            "mean" => Reduction::Mean,
+            "sum" => Reduction::Sum,
+            _ => {
+                let words = format!("reduction: expected mean or sum, got {reduction}");
+                return Err(PyValueError::new_err(words));
+            }
+        };
+        Self::named(kind, reduction, delta)
+    }
+
+    /// Its name.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// "mean" or "sum".
+    #[getter]
+    fn reduction(&self) -> &'static str {
+        match self.reduction {
+            Reduction::Mean => "mean",
+            Reduction::Sum => "sum",
+        }
+    }
+
+    /// The δ of the Huber loss; `None` for others.
+    #[getter]
+    fn delta(&self) -> Option<f64> {
+        if let LossKind::Huber(delta) = self.kind { Some(delta) } else { None }
+    }
+
+    /// The loss of outputs y [B, n] (contiguous rows) and targets.
+    fn value(&self, y: &Bound<'_, PyAny>, targets: &Bound<'_, PyAny>) -> PyResult<f64> {
+        let array = Array::new("y", y)?;
+        match array.dtype() {
+            Some(Dtype::F64) => value::<f64>(*self, array.matrix("y", Access::Read)?, targets),
+            _ => value::<f32>(*self, array.matrix("y", Access::Read)?, targets),
+        }
+    }
+
+    /// The loss of outputs y [B, n] and its gradient ∂L/∂y [B, n]: in `out`, if given. Rows are contiguous.
+    #[pyo3(signature = (y, targets, *, out=None))]
+    fn value_and_delta<'py>(
+        &self,
+        y: &Bound<'py, PyAny>,
+        targets: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(f64, Bound<'py, PyAny>)> {
+        let array = Array::new("y", y)?;
+        match array.dtype() {
+            Some(Dtype::F64) => value_and_delta::<f64>(*self, array.matrix("y", Access::Read)?, targets, out),
+            _ => value_and_delta::<f32>(*self, array.matrix("y", Access::Read)?, targets, out),
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        let delta = self.delta().map_or_else(String::new, |delta| format!(", delta={delta}"));
+        format!("Loss('{}', '{}'{delta})", self.kind(), self.reduction())
+    }
+
+    fn __getnewargs_ex__(&self) -> ((&'static str, &'static str), Vec<(&'static str, f64)>) {
+        ((self.kind(), self.reduction()), self.delta().map(|delta| ("delta", delta)).into_iter().collect())
+    }
+}
+
+/// Elements from which on a call lets go of the interpreter's lock.
+const LONG: usize = 4096;
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Loss>()
 }

@@ -1,6 +1,10 @@
 //! A plan of either element type, with the workspaces of its calls.
 
-use crate::{failure::Failure, failure::guard, shelf::Shelf, typed::Elem};
+use crate::{
+    failure::{Failure, guard},
+    shelf::Shelf,
+    typed::Elem,
+};
 use nablas::{Plan, Workspace};
 use pyo3::prelude::*;
 
@@ -10,6 +14,7 @@ pub(crate) struct Planned<T: Elem> {
     /// The plan.
     pub(crate) plan: Plan<T>,
     workspaces: Shelf<Workspace<T>>,
+    gradients: Shelf<Vec<T>>,
 }
 
 /// FLOP from which on a call lets go of the interpreter's lock: some five microseconds of them.
@@ -18,7 +23,7 @@ const LONG: f64 = 4e5;
 impl<T: Elem> Planned<T> {
     /// A plan with its first workspace.
     pub(crate) fn new(plan: Plan<T>) -> nablas::Result<Self> {
-        let planned = Self { workspaces: Shelf::new(), plan };
+        let planned = Self { workspaces: Shelf::new(), gradients: Shelf::new(), plan };
         planned.workspaces.put(Box::new(planned.plan.workspace()?));
         Ok(planned)
     }
@@ -26,6 +31,16 @@ impl<T: Elem> Planned<T> {
     /// Whether a call of so many rows takes longer than it does to let go of the interpreter's lock and take it again.
     pub(crate) fn long(&self, batch: usize) -> bool {
         self.plan.step_flop(batch) + 2.0 * self.plan.mlp().param_len() as f64 > LONG
+    }
+
+    /// Room for a gradient that nobody asked for, as long as the parameters.
+    pub(crate) fn gradient(&self) -> Box<Vec<T>> {
+        self.gradients.take().unwrap_or_else(|| Box::new(vec![T::ZERO; self.plan.mlp().param_len()]))
+    }
+
+    /// Gives it back.
+    pub(crate) fn put_gradient(&self, gradient: Box<Vec<T>>) {
+        self.gradients.put(gradient);
     }
 
     /// Makes a call with a workspace of its own; its panic stops here. Python need not be attached.

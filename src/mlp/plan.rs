@@ -192,6 +192,11 @@ impl<T: Scalar> Plan<T> {
         &self.setup.mlp
     }
 
+    /// Rows that a batch has at most.
+    pub fn max_batch(&self) -> usize {
+        self.setup.max_batch
+    }
+
     /// The instruction set that calls run on.
     pub fn isa(&self) -> IsaToken {
         self.setup.engine().isa

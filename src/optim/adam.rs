@@ -79,6 +79,23 @@ impl<T: Scalar> Moments<T> {
     fn made(&mut self) {
         (self.steps, self.powers) = (self.steps.saturating_add(1), self.next_powers());
     }
+
+    fn resume(&mut self, steps: u64, [first, second]: [&[T]; 2]) -> Result<()> {
+        check_len("the first moments", self.first.len(), first.len())?;
+        check_len("the second moments", self.second.len(), second.len())?;
+        self.first.copy_from_slice(first);
+        self.second.copy_from_slice(second);
+        // Powers by the products that the steps made, for the same bits: once they are 0, they stay.
+        (self.steps, self.powers) = (steps, (1.0, 1.0));
+        for _ in 0..steps {
+            let next = self.next_powers();
+            if next == self.powers {
+                break;
+            }
+            self.powers = next;
+        }
+        Ok(())
+    }
 }
 
 macro_rules! adam {
@@ -196,8 +213,20 @@ macro_rules! adam {
                 Self::step(self, params, grads)
             }
 
+            fn rate(&self) -> f64 {
+                self.0.rate
+            }
+
             fn set_rate(&mut self, rate: f64) -> Result<()> {
                 Self::set_rate(self, rate)
+            }
+
+            fn state(&self) -> (u64, [&[T]; 2]) {
+                (self.0.steps, [&self.0.first, &self.0.second])
+            }
+
+            fn resume(&mut self, steps: u64, buffers: [&[T]; 2]) -> Result<()> {
+                self.0.resume(steps, buffers)
             }
         }
     };

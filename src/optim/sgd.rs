@@ -133,7 +133,22 @@ impl<T: Scalar> Optimizer<T> for Sgd<T> {
         Self::step(self, params, grads)
     }
 
+    fn rate(&self) -> f64 {
+        self.rate
+    }
+
     fn set_rate(&mut self, rate: f64) -> Result<()> {
         Self::set_rate(self, rate)
+    }
+
+    fn state(&self) -> (u64, [&[T]; 2]) {
+        (0, [&self.velocity, &[]])
+    }
+
+    fn resume(&mut self, _: u64, [velocity, nothing]: [&[T]; 2]) -> Result<()> {
+        check_len("the velocity", self.velocity.len(), velocity.len())?;
+        check_len("what is remembered besides", 0, nothing.len())?;
+        self.velocity.copy_from_slice(velocity);
+        Ok(())
     }
 }

@@ -17,11 +17,24 @@ pub trait Optimizer<T: Scalar>: Sealed<T> {
     /// [`Error::Length`](crate::Error::Length) if a buffer has not as many elements as the optimizer was made for.
     fn step(&mut self, params: &mut [T], grads: &[T]) -> Result<()>;
 
+    /// The learning rate of the steps to come.
+    fn rate(&self) -> f64;
+
     /// Sets the learning rate of the steps to come.
     ///
     /// # Errors
     /// [`Error::Parameter`](crate::Error::Parameter) if it is below 0 or not finite.
     fn set_rate(&mut self, rate: f64) -> Result<()>;
+
+    /// The steps made, as far as they count for those to come, and what is remembered of them: the velocity and nothing (both
+    /// empty without momentum), or the first and second moments.
+    fn state(&self) -> (u64, [&[T]; 2]);
+
+    /// Goes on from a [`state`](Self::state) of an optimizer of the same kind: its next step has the bits of that one's.
+    ///
+    /// # Errors
+    /// [`Error::Length`](crate::Error::Length) for buffers of other lengths.
+    fn resume(&mut self, steps: u64, buffers: [&[T]; 2]) -> Result<()>;
 }
 
 /// What a step is made of.
