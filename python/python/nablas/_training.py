@@ -1,0 +1,36 @@
+"""Loops over batches, for those who don't write their own."""
+
+import numpy as np
+
+
+def batches(rows, batch, rng):
+    """The numbers of all rows in a new random order, in batches of at most `batch`."""
+    order = rng.permutation(rows)
+    for start in range(0, rows, batch):
+        yield order[start : start + batch]
+
+
+def fit(plan, params, x, loss, targets, optimizer, *, epochs, seed=0, clip=None, progress=False):
+    """Trains for some epochs, in batches of `plan.batch` rows in random order, and gives the mean loss of each epoch.
+
+    x: [rows, n_0]; targets: [rows, n_L] or a class for each row; params and optimizer are changed in place. progress: show a bar, if
+    `tqdm` is there.
+    """
+    rng, losses = np.random.default_rng(seed), []
+    for _ in _progress(range(epochs), progress):
+        total = 0.0
+        for rows in batches(len(x), plan.batch, rng):
+            total += plan.train_step(params, x[rows], loss, targets[rows], optimizer, clip=clip).loss * len(rows)
+        losses.append(total / max(len(x), 1))
+    return losses
+
+
+def _progress(steps, wanted):
+    """The steps, with a bar if it is wanted and `tqdm` is there."""
+    if not wanted:
+        return steps
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return steps
+    return tqdm(steps)
