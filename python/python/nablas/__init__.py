@@ -15,7 +15,11 @@ said by a ValueError or a TypeError, and then every output is as it was.
 `nablas.torch`, `nablas.jax` and `nablas.sklearn` have the same for these libraries, and are imported on demand.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator as _Iterator
 from contextlib import contextmanager as _contextmanager
+from typing import Any as _Any
 
 from ._nablas import (
     Activation,
@@ -65,7 +69,7 @@ __all__ = [
 
 
 @_contextmanager
-def num_threads(threads):
+def num_threads(threads: int) -> _Iterator[None]:
     """`set_num_threads(threads)` within a `with` block."""
     before = get_num_threads()
     set_num_threads(threads)
@@ -75,12 +79,12 @@ def num_threads(threads):
         set_num_threads(before)
 
 
-def jacobian(mlp, params, x):
+def jacobian(mlp: Mlp, params: _Any, x: _Any) -> _Any:
     """∂A_L/∂X [n_L, n_0] of a network at one sample x [n_0], row by row from vector-Jacobian products: to learn and to test with."""
     return mlp.plan(mlp.sizes[-1], threads=1).jacobian(params, x)
 
 
-def show_config():
+def show_config() -> None:
     """Prints what the library is and runs on."""
     for name, value in config().items():
         print(f"{name:11} {value if not isinstance(value, list) else ' '.join(value)}")

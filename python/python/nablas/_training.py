@@ -1,16 +1,35 @@
 """Loops over batches, for those who don't write their own."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import numpy as np
 
+from ._nablas import Loss, Optimizer, Plan
 
-def batches(rows, batch, rng):
+
+def batches(rows: int, batch: int, rng: np.random.Generator) -> Iterator[Any]:
     """The numbers of all rows in a new random order, in batches of at most `batch`."""
     order = rng.permutation(rows)
     for start in range(0, rows, batch):
         yield order[start : start + batch]
 
 
-def fit(plan, params, x, loss, targets, optimizer, *, epochs, seed=0, clip=None, progress=False):
+def fit(
+    plan: Plan,
+    params: Any,
+    x: Any,
+    loss: str | Loss,
+    targets: Any,
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    seed: int = 0,
+    clip: float | None = None,
+    progress: bool = False,
+) -> list[float]:
     """Trains for some epochs, in batches of `plan.batch` rows in random order, and gives the mean loss of each epoch.
 
     x: [rows, n_0]; targets: [rows, n_L] or a class for each row; params and optimizer are changed in place. progress: show a bar, if
@@ -25,7 +44,7 @@ def fit(plan, params, x, loss, targets, optimizer, *, epochs, seed=0, clip=None,
     return losses
 
 
-def _progress(steps, wanted):
+def _progress(steps: range, wanted: bool) -> Iterable[int]:
     """The steps, with a bar if it is wanted and `tqdm` is there."""
     if not wanted:
         return steps
