@@ -71,3 +71,13 @@ pub(crate) fn call<R: Send>(
 ) -> PyResult<R> {
     Ok(if long { py.detach(|| guard(call)) } else { guard(call) }?)
 }
+
+/// Panics within a call: for the test of what becomes of it.
+#[pyfunction]
+fn _panic(py: Python<'_>, words: String, long: bool) -> PyResult<()> {
+    call(py, long, || std::panic::resume_unwind(Box::new(words)))
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_panic, m)?)
+}

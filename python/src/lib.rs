@@ -31,6 +31,7 @@ fn _nablas(m: &Bound<'_, PyModule>) -> PyResult<()> {
     activation::register(m)?;
     config::register(m)?;
     dense::register(m)?;
+    failure::register(m)?;
     kept::register(m)?;
     loss::register(m)?;
     mlp::register(m)?;

@@ -12,6 +12,7 @@ use pyo3::{
     prelude::*,
     types::PyString,
 };
+use std::collections::BTreeMap;
 
 /// A loss of outputs y (B×n) and targets t.
 ///
@@ -224,7 +225,7 @@ impl Loss {
         format!("Loss('{}', '{}'{delta})", self.kind(), self.reduction())
     }
 
-    fn __getnewargs_ex__(&self) -> ((&'static str, &'static str), Vec<(&'static str, f64)>) {
+    fn __getnewargs_ex__(&self) -> ((&'static str, &'static str), BTreeMap<&'static str, f64>) {
         ((self.kind(), self.reduction()), self.delta().map(|delta| ("delta", delta)).into_iter().collect())
     }
 }

@@ -17,6 +17,7 @@ use pyo3::{
     prelude::*,
     types::{PyList, PySlice, PyTuple},
 };
+use std::collections::BTreeMap;
 
 /// A multi-layer perceptron, A_l = g_l(A_{l−1}·W_lᵀ + b_l): widths and activations. The parameters are the caller's, one flat
 /// array [param_len]: for each layer in order, W [n_l, n_{l−1}] by rows and then b [n_l].
@@ -234,8 +235,8 @@ impl Mlp {
         format!("Mlp({:?}, [{}], dtype='{}')", self.sizes(), names.join(", "), self.dtype())
     }
 
-    fn __getnewargs_ex__(&self) -> ((Vec<usize>, Vec<Activation>), [(&'static str, &'static str); 1]) {
-        ((self.sizes(), self.activations()), [("dtype", self.dtype())])
+    fn __getnewargs_ex__(&self) -> ((Vec<usize>, Vec<Activation>), BTreeMap<&'static str, &'static str>) {
+        ((self.sizes(), self.activations()), BTreeMap::from([("dtype", self.dtype())]))
     }
 }
 
