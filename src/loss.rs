@@ -49,7 +49,8 @@ impl<T> LossKind<T> {
 pub enum Reduction {
     /// Their sum.
     Sum,
-    /// Their mean: over all B·n elements, or for [`LossKind::SoftmaxCrossEntropy`] over the B rows; 0 of none.
+    /// Their mean: over all B·n elements, or for [`LossKind::SoftmaxCrossEntropy`] over the B rows; 0 of none. Where rows have
+    /// weights, a row counts as its weight.
     Mean,
 }
 
@@ -69,19 +70,41 @@ pub enum Targets<'a, T> {
     Values(MatRef<'a, T>),
     /// A class below n for each row, for [`LossKind::SoftmaxCrossEntropy`].
     Classes(&'a [u32]),
+    /// Values, and a weight for each row, B of them: finite, 0 or more. A row of weight 0 has no part, whatever is in it.
+    WeightedValues(MatRef<'a, T>, &'a [T]),
+    /// Classes, and a weight for each row.
+    WeightedClasses(&'a [u32], &'a [T]),
 }
 
-impl<T> Targets<'_, T> {
+impl<'a, T> Targets<'a, T> {
+    /// The same, with a weight for each row, in place of those that there were.
+    #[must_use]
+    pub fn weighted(self, weights: &'a [T]) -> Self {
+        match self {
+            Self::Values(t) | Self::WeightedValues(t, _) => Self::WeightedValues(t, weights),
+            Self::Classes(c) | Self::WeightedClasses(c, _) => Self::WeightedClasses(c, weights),
+        }
+    }
+
+    /// The weights, if there are some.
+    fn weights(&self) -> Option<&'a [T]> {
+        match self {
+            Self::Values(_) | Self::Classes(_) => None,
+            Self::WeightedValues(_, w) | Self::WeightedClasses(_, w) => Some(w),
+        }
+    }
+
     /// The targets of a block of rows.
     pub(crate) fn rows(&self, range: Range<usize>) -> Result<Self> {
-        match self {
-            Self::Values(t) => Ok(Self::Values(t.rows(range)?)),
-            Self::Classes(c) => {
-                let Range { start, end } = range;
-                let out = Error::Range { what: "rows", start, end, len: c.len() };
-                c.get(start..end).map(Self::Classes).ok_or(out)
-            }
+        fn part<U>(of: &[U], Range { start, end }: Range<usize>) -> Result<&[U]> {
+            of.get(start..end).ok_or(Error::Range { what: "rows", start, end, len: of.len() })
         }
+        Ok(match self {
+            Self::Values(t) => Self::Values(t.rows(range)?),
+            Self::Classes(c) => Self::Classes(part(c, range)?),
+            Self::WeightedValues(t, w) => Self::WeightedValues(t.rows(range.clone())?, part(w, range)?),
+            Self::WeightedClasses(c, w) => Self::WeightedClasses(part(c, range.clone())?, part(w, range)?),
+        })
     }
 }
 
@@ -109,11 +132,11 @@ impl<T: Scalar> Loss<T> {
         check_shape("the delta of a loss", y.shape(), delta.shape())?;
         check_rows("the outputs' column stride", y)?;
         check_rows("the delta's column stride", delta.as_ref())?;
-        let scale = self.scale(batch, cols);
+        let scale = self.scale(&targets, batch, cols);
         let mut fold = Fold::default();
         // Rows without elements take no memory: there may be more of them than can be counted through.
         if y.is_empty() {
-            return Ok(self.value_of(fold, batch, cols));
+            return Ok(self.value_of(fold, &targets, batch, cols));
         }
         for start in (0..batch).step_by(BLOCK) {
             let block = start..batch.min(start + BLOCK);
@@ -123,7 +146,7 @@ impl<T: Scalar> Loss<T> {
             self.rows(isa, y.rows(block.clone())?, targets.rows(block)?, scale, delta, losses)?;
             fold.extend(losses);
         }
-        Ok(self.value_of(fold, batch, cols))
+        Ok(self.value_of(fold, &targets, batch, cols))
     }
 
     /// The loss of the outputs. Rows are contiguous. Memory for the deltas of sixteen rows is allocated.
@@ -136,7 +159,7 @@ impl<T: Scalar> Loss<T> {
         check_rows("the outputs' column stride", y)?;
         let mut fold = Fold::default();
         if y.is_empty() {
-            return Ok(self.value_of(fold, batch, cols));
+            return Ok(self.value_of(fold, &targets, batch, cols));
         }
         let most = batch.min(SCRATCH);
         let len = most.checked_mul(cols).ok_or(Error::Overflow { what: "rows of deltas" })?;
@@ -151,7 +174,7 @@ impl<T: Scalar> Loss<T> {
             self.rows(isa, y.rows(block.clone())?, targets.rows(block)?, T::ONE, delta, losses)?;
             fold.extend(losses);
         }
-        Ok(self.value_of(fold, batch, cols))
+        Ok(self.value_of(fold, &targets, batch, cols))
     }
 
     /// Refuses targets that don't fit outputs of `batch` rows and `cols` columns: all that [`rows`](Self::rows) needs
@@ -163,48 +186,97 @@ impl<T: Scalar> Loss<T> {
             let expected = "a finite number above 0";
             return Err(Error::Parameter { what: "δ of the Huber loss", expected, got: d.to_f64() });
         }
+        if let Some(weights) = targets.weights() {
+            check_len("the rows' weights", batch, weights.len())?;
+            if let Some(w) = weights.iter().find(|w| !(w.finite() && **w >= T::ZERO)) {
+                let (what, expected) = ("a row's weight", "a finite number of 0 or more");
+                return Err(Error::Parameter { what, expected, got: w.to_f64() });
+            }
+        }
         match (targets, self.kind) {
-            (Targets::Values(t), _) => {
+            (Targets::Values(t) | Targets::WeightedValues(t, _), _) => {
                 check_shape("the targets", (batch, cols), t.shape())?;
                 check_rows("the targets' column stride", *t)
             }
-            (Targets::Classes(classes), LossKind::SoftmaxCrossEntropy) => {
+            (
+                Targets::Classes(classes) | Targets::WeightedClasses(classes, _),
+                LossKind::SoftmaxCrossEntropy,
+            ) => {
                 check_len("the target classes", batch, classes.len())?;
                 let bad =
                     classes.iter().enumerate().find(|(_, c)| usize::try_from(**c).is_ok_and(|c| c >= cols));
                 bad.map_or(Ok(()), |(row, class)| Err(Error::Class { row, class: *class, classes: cols }))
             }
-            (Targets::Classes(_), kind) => {
+            (Targets::Classes(_) | Targets::WeightedClasses(..), kind) => {
                 Err(Error::Targets { loss: kind.name(), expected: "values, one for each output" })
             }
         }
     }
 
-    /// What the deltas are multiplied by.
-    pub(crate) fn scale(&self, batch: usize, cols: usize) -> T {
-        T::from_f64(1.0 / self.divisor(batch, cols))
+    /// What the deltas are multiplied by, besides the weights of rows.
+    pub(crate) fn scale(&self, targets: &Targets<'_, T>, batch: usize, cols: usize) -> T {
+        T::from_f64(1.0 / self.divisor(targets, batch, cols))
     }
 
     /// The value, from all row losses.
-    pub(crate) fn value_of(&self, fold: Fold, batch: usize, cols: usize) -> T {
-        T::from_f64(fold.sum() / self.divisor(batch, cols))
+    pub(crate) fn value_of(&self, fold: Fold, targets: &Targets<'_, T>, batch: usize, cols: usize) -> T {
+        T::from_f64(fold.sum() / self.divisor(targets, batch, cols))
     }
 
     /// The number that a mean divides by; 1 for a sum, and for a mean of nothing.
-    fn divisor(&self, batch: usize, cols: usize) -> f64 {
-        match (self.reduction, self.kind) {
-            (Reduction::Sum, _) => 1.0,
-            (Reduction::Mean, LossKind::SoftmaxCrossEntropy) => batch.max(1) as f64,
-            (Reduction::Mean, _) => (batch as f64 * cols as f64).max(1.0),
-        }
+    fn divisor(&self, targets: &Targets<'_, T>, batch: usize, cols: usize) -> f64 {
+        let rows = match (self.reduction, targets.weights()) {
+            (Reduction::Sum, _) => return 1.0,
+            (Reduction::Mean, None) => batch as f64,
+            (Reduction::Mean, Some(weights)) => {
+                let mut fold = Fold::default();
+                fold.extend(weights);
+                fold.sum()
+            }
+        };
+        let of = if self.kind == LossKind::SoftmaxCrossEntropy { rows } else { rows * cols as f64 };
+        if of == 0.0 { 1.0 } else { of }
     }
 
-    /// The deltas, times `scale`, and the row losses, not scaled, of a block of rows that [`check`](Self::check) has
-    /// passed. Nothing is allocated; each row gets the same bits in any block.
+    /// The deltas, times `scale` and the weights of rows, and the row losses, times the weights, of a block of rows that
+    /// [`check`](Self::check) has passed. Nothing is allocated; each row gets the same bits in any block.
     ///
     /// # Errors
     /// If the block's operands don't have equally many contiguous rows and columns.
     pub(crate) fn rows(
+        &self,
+        isa: IsaToken,
+        y: MatRef<'_, T>,
+        targets: Targets<'_, T>,
+        scale: T,
+        mut delta: MatMut<'_, T>,
+        losses: &mut [T],
+    ) -> Result<()> {
+        let weights = targets.weights();
+        let plain = match targets {
+            Targets::WeightedValues(t, _) => Targets::Values(t),
+            Targets::WeightedClasses(c, _) => Targets::Classes(c),
+            plain => plain,
+        };
+        self.plain_rows(isa, y, plain, scale, delta.reborrow(), losses)?;
+        let Some(weights) = weights else { return Ok(()) };
+        check_len("the rows' weights", losses.len(), weights.len())?;
+        for (i, (loss, weight)) in losses.iter_mut().zip(weights).enumerate() {
+            let row = delta.row_mut(i).unwrap_or_default();
+            if *weight == T::ZERO {
+                // Whatever is in the row: 0·∞ is no number.
+                row.fill(T::ZERO);
+                *loss = T::ZERO;
+            } else if *weight != T::ONE {
+                crate::optim::scale(isa, *weight, row);
+                *loss = *loss * *weight;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`rows`](Self::rows) without weights.
+    fn plain_rows(
         &self,
         isa: IsaToken,
         y: MatRef<'_, T>,
@@ -232,7 +304,7 @@ impl<T: Scalar> Loss<T> {
             for i in 0..rows {
                 let (own, one) = (i..i + 1, core::slice::from_mut(&mut losses[i]));
                 let delta = delta.reborrow().rows(own.clone())?;
-                self.rows(isa, y.rows(own.clone())?, targets.rows(own)?, scale, delta, one)?;
+                self.plain_rows(isa, y.rows(own.clone())?, targets.rows(own)?, scale, delta, one)?;
             }
             return Ok(());
         }
@@ -258,8 +330,8 @@ impl<T: Scalar> Loss<T> {
         // SAFETY: as above.
         let delta = unsafe { ViewMut::from_raw_parts(delta.as_mut_ptr(), ldd, rows, cols) };
         let target = match targets {
-            Targets::Values(t) => view(t),
-            Targets::Classes(class) => {
+            Targets::Values(t) | Targets::WeightedValues(t, _) => view(t),
+            Targets::Classes(class) | Targets::WeightedClasses(class, _) => {
                 return T::enter(isa, ClassCrossEntropy { y, class, scale, delta, row_loss });
             }
         };

@@ -1,6 +1,6 @@
 //! Optimizers against plain scalar loops in f64, on every instruction set; schedules, specials, refusals.
 
-use nablas::{Adam, AdamW, Error, IsaToken, Result, Scalar, Sgd};
+use nablas::{Adam, AdamW, Error, IsaToken, Optimizer, Result, Scalar, Sgd};
 
 const LEN: usize = 1003;
 const STEPS: usize = 25;
@@ -155,6 +155,44 @@ fn the_rate_can_change_between_steps() -> Result<()> {
     sgd.set_rate(0.0)?;
     sgd.step(&mut params, &[1.0])?;
     assert_eq!(params, [0.25]);
+    Ok(())
+}
+
+/// Goes on from the state of an optimizer after three steps with another, beside it.
+fn goes_on(make: impl Fn() -> Result<Box<dyn Optimizer<f32>>>) -> Result<()> {
+    let (mut one, mut other) = (make()?, make()?);
+    let mut params: Vec<f32> = start().iter().map(|p| *p as f32).collect();
+    let grads = |step| (0..LEN).map(|i| gradient(0.5, i, step) as f32).collect::<Vec<_>>();
+    for step in 0..3 {
+        one.step(&mut params, &grads(step))?;
+    }
+    let (steps, buffers) = one.state();
+    let (first, second) = (buffers[0].to_vec(), buffers[1].to_vec());
+    other.resume(steps, [&first, &second])?;
+    let mut its = params.clone();
+    other.set_rate(one.rate())?;
+    for step in 3..6 {
+        one.step(&mut params, &grads(step))?;
+        other.step(&mut its, &grads(step))?;
+        assert_eq!(params, its, "step {step}");
+    }
+    assert_eq!(one.state(), other.state());
+    let longer = [first, vec![0.0; 1]].concat();
+    assert!(other.resume(0, [&longer, &second]).is_err());
+    assert_eq!(one.state(), other.state());
+    Ok(())
+}
+
+#[test]
+fn a_state_can_be_resumed() -> Result<()> {
+    goes_on(|| Ok(Box::new(Sgd::new(LEN, 0.05)?)))?;
+    goes_on(|| Ok(Box::new(Sgd::new(LEN, 0.05)?.momentum(0.9, true)?)))?;
+    goes_on(|| Ok(Box::new(Adam::new(LEN, 0.05)?)))?;
+    goes_on(|| Ok(Box::new(AdamW::new(LEN, 0.05)?)))?;
+    // Far on, powers are 0, and there is nothing to count.
+    let mut adam = Adam::<f32>::new(1, 0.1)?;
+    adam.resume(u64::MAX, [&[0.0], &[0.0]])?;
+    assert_eq!(adam.steps(), u64::MAX);
     Ok(())
 }
 

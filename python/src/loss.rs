@@ -72,47 +72,48 @@ impl Loss {
     }
 }
 
+/// Targets, and weights of rows.
+pub(crate) type Goals<'a, 'py> = (&'a Bound<'py, PyAny>, Option<&'a Bound<'py, PyAny>>);
+
 /// What the outputs should be, as Python hands it over.
-pub(crate) enum Goal<'py, T: Elem> {
-    Values(#[expect(dead_code, reason = "keeps it alive")] Array<'py>, Matrix<T>),
+pub(crate) struct Goal<'py, T: Elem> {
+    _held: Vec<Array<'py>>,
+    targets: Given<T>,
+    weights: Option<Vector<T>>,
+}
+
+enum Given<T> {
+    Values(Matrix<T>),
     /// Classes where they lie.
-    Classes(#[expect(dead_code, reason = "keeps it alive")] Array<'py>, Vector<u32>),
+    Classes(Vector<u32>),
     /// Classes of another type of integers, converted.
     Converted(Vec<u32>),
 }
 
 impl<'py, T: Elem> Goal<'py, T> {
-    /// The targets that an object is: values as a matrix of the element type, or classes as integers.
-    pub(crate) fn new(given: &Bound<'py, PyAny>) -> PyResult<Self> {
+    /// The targets that an object is, values as a matrix of the element type or classes as integers; and weights of rows.
+    pub(crate) fn new(given: &Bound<'py, PyAny>, weights: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         let array = Array::new("targets", given)?;
-        if array.dtype().is_some() || array.shape().len() != 1 {
-            let matrix = array.matrix("targets", Access::Read)?;
-            return Ok(Self::Values(array, matrix));
-        }
-        if let Some(classes) = array.stored::<u32>("targets", Access::Read) {
-            return Ok(Self::Classes(array, classes));
-        }
-        let array = array.widened("targets")?;
-        let classes = array
-            .stored::<i64>("targets", Access::Read)
-            .ok_or_else(|| PyTypeError::new_err("targets: expected integers"))?;
-        // SAFETY: the array is held, and nothing writes it.
-        let classes = unsafe { classes.slice() }.iter().enumerate().map(|(row, class)| {
-            u32::try_from(*class).map_err(|_| {
-                let words = format!("targets, row {row}: expected a class from 0 on, got {class}");
-                PyValueError::new_err(words)
-            })
-        });
-        Ok(Self::Converted(classes.collect::<PyResult<_>>()?))
+        let targets = if array.dtype().is_some() || array.shape().len() != 1 {
+            Given::Values(array.matrix("targets", Access::Read)?)
+        } else if let Some(classes) = array.stored::<u32>("targets", Access::Read) {
+            Given::Classes(classes)
+        } else {
+            Given::Converted(converted(&array)?)
+        };
+        let weights = weights.map(|w| Array::read_vector::<T>("weights", w)).transpose()?;
+        let (held, weights) = weights.unzip();
+        Ok(Self { _held: [array].into_iter().chain(held).collect(), targets, weights })
     }
 
     /// The bytes of Python's memory that they take.
-    pub(crate) fn bytes(&self) -> Option<Bytes> {
-        match self {
-            Self::Values(_, matrix) => Some(matrix.bytes()),
-            Self::Classes(_, classes) => Some(classes.bytes()),
-            Self::Converted(_) => None,
-        }
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = Bytes> + Clone + use<T> {
+        let targets = match &self.targets {
+            Given::Values(matrix) => Some(matrix.bytes()),
+            Given::Classes(classes) => Some(classes.bytes()),
+            Given::Converted(_) => None,
+        };
+        targets.into_iter().chain(self.weights.map(|weights| weights.bytes()))
     }
 
     /// Them.
@@ -120,27 +121,45 @@ impl<'py, T: Elem> Goal<'py, T> {
     /// # Safety
     /// Nothing writes them meanwhile.
     pub(crate) unsafe fn get(&self) -> Targets<'_, T> {
-        match self {
+        let targets = match &self.targets {
             // SAFETY: the caller's promise; the array is held.
-            Self::Values(_, matrix) => Targets::Values(unsafe { matrix.view() }),
+            Given::Values(matrix) => Targets::Values(unsafe { matrix.view() }),
             // SAFETY: as above.
-            Self::Classes(_, classes) => Targets::Classes(unsafe { classes.slice() }),
-            Self::Converted(classes) => Targets::Classes(classes),
+            Given::Classes(classes) => Targets::Classes(unsafe { classes.slice() }),
+            Given::Converted(classes) => Targets::Classes(classes),
+        };
+        match self.weights {
+            // SAFETY: as above.
+            Some(weights) => targets.weighted(unsafe { weights.slice() }),
+            None => targets,
         }
     }
+}
+
+/// Classes of any type of integers.
+fn converted(array: &Array<'_>) -> PyResult<Vec<u32>> {
+    let wide = array.widened("targets")?;
+    let classes = wide.stored::<i64>("targets", Access::Read);
+    let classes = classes.ok_or_else(|| PyTypeError::new_err("targets: expected integers"))?;
+    // SAFETY: the array is held, and nothing writes it.
+    let classes = unsafe { classes.slice() }.iter().enumerate().map(|(row, class)| {
+        let words = || format!("targets, row {row}: expected a class from 0 on, got {class}");
+        u32::try_from(*class).map_err(|_| PyValueError::new_err(words()))
+    });
+    classes.collect()
 }
 
 /// The value of a loss and, if asked for, its delta.
 fn value_and_delta<'py, T: Elem>(
     loss: Loss,
     y: Matrix<T>,
-    targets: &Bound<'py, PyAny>,
+    (targets, weights): Goals<'_, 'py>,
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(f64, Bound<'py, PyAny>)> {
     let py = targets.py();
-    let targets = Goal::<T>::new(targets)?;
+    let targets = Goal::<T>::new(targets, weights)?;
     let (array, delta) = Array::matrix_or_empty::<T>(py, "out", out, (y.rows, y.cols))?;
-    disjoint(&[delta.bytes()], [Some(y.bytes()), targets.bytes()].into_iter().flatten())?;
+    disjoint(&[delta.bytes()], [y.bytes()].into_iter().chain(targets.bytes()))?;
     // SAFETY: the arrays are held, the output overlaps nothing.
     let (from, goal, to) = unsafe { (y.view(), targets.get(), delta.view_mut()) };
     let value = call(py, y.rows * y.cols > LONG, move || {
@@ -150,8 +169,8 @@ fn value_and_delta<'py, T: Elem>(
 }
 
 /// The value of a loss.
-fn value<'py, T: Elem>(loss: Loss, y: Matrix<T>, targets: &Bound<'py, PyAny>) -> PyResult<f64> {
-    let goal = Goal::<T>::new(targets)?;
+fn value<T: Elem>(loss: Loss, y: Matrix<T>, (targets, weights): Goals<'_, '_>) -> PyResult<f64> {
+    let goal = Goal::<T>::new(targets, weights)?;
     // SAFETY: the arrays are held, and nothing writes them.
     let (from, goal) = unsafe { (y.view(), goal.get()) };
     let value =
@@ -196,27 +215,34 @@ impl Loss {
         if let LossKind::Huber(delta) = self.kind { Some(delta) } else { None }
     }
 
-    /// The loss of outputs y [B, n] (contiguous rows) and targets.
-    fn value(&self, y: &Bound<'_, PyAny>, targets: &Bound<'_, PyAny>) -> PyResult<f64> {
-        let array = Array::new("y", y)?;
+    /// The loss of outputs y [B, n] (contiguous rows) and targets; `weights` [B] of rows, if given.
+    #[pyo3(signature = (y, targets, *, weights=None))]
+    fn value(
+        &self,
+        y: &Bound<'_, PyAny>,
+        targets: &Bound<'_, PyAny>,
+        weights: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<f64> {
+        let (array, goals) = (Array::new("y", y)?, (targets, weights));
         match array.dtype() {
-            Some(Dtype::F64) => value::<f64>(*self, array.matrix("y", Access::Read)?, targets),
-            _ => value::<f32>(*self, array.matrix("y", Access::Read)?, targets),
+            Some(Dtype::F64) => value::<f64>(*self, array.matrix("y", Access::Read)?, goals),
+            _ => value::<f32>(*self, array.matrix("y", Access::Read)?, goals),
         }
     }
 
     /// The loss of outputs y [B, n] and its gradient ∂L/∂y [B, n]: in `out`, if given. Rows are contiguous.
-    #[pyo3(signature = (y, targets, *, out=None))]
+    #[pyo3(signature = (y, targets, *, weights=None, out=None))]
     fn value_and_delta<'py>(
         &self,
         y: &Bound<'py, PyAny>,
         targets: &Bound<'py, PyAny>,
+        weights: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
-        let array = Array::new("y", y)?;
+        let (array, goals) = (Array::new("y", y)?, (targets, weights));
         match array.dtype() {
-            Some(Dtype::F64) => value_and_delta::<f64>(*self, array.matrix("y", Access::Read)?, targets, out),
-            _ => value_and_delta::<f32>(*self, array.matrix("y", Access::Read)?, targets, out),
+            Some(Dtype::F64) => value_and_delta::<f64>(*self, array.matrix("y", Access::Read)?, goals, out),
+            _ => value_and_delta::<f32>(*self, array.matrix("y", Access::Read)?, goals, out),
         }
     }
 

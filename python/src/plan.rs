@@ -4,7 +4,7 @@ use crate::{
     array::{Access, Array},
     failure::call,
     kept::{Kept, busy},
-    loss::{Goal, Loss},
+    loss::{Goal, Goals, Loss},
     mlp::Mlp,
     optim::{Optimizer, Rule},
     overlap::disjoint,
@@ -144,13 +144,14 @@ impl<T: Elem> Planned<T> {
         &self,
         params: Any<'_, 'py>,
         x: Any<'_, 'py>,
-        (loss, targets): (Any<'_, 'py>, Any<'_, 'py>),
+        loss: Any<'_, 'py>,
+        (targets, weights): Goals<'_, 'py>,
         out: Option<Any<'_, 'py>>,
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
         let (py, mlp) = (x.py(), self.plan.mlp());
         let params = Params::<T>::new(params, mlp)?;
         let (_x, x) = Array::read("x", x)?;
-        let (loss, goal) = (Loss::read(loss)?.of::<T>(), Goal::<T>::new(targets)?);
+        let (loss, goal) = (Loss::read(loss)?.of::<T>(), Goal::<T>::new(targets, weights)?);
         let grads = Grads::<T>::new(py, out, mlp)?;
         disjoint(&grads.bytes(None), params.bytes().chain([x.bytes()]).chain(goal.bytes()))?;
         // SAFETY: the arrays are held, outputs overlap nothing.
@@ -171,7 +172,8 @@ impl<T: Elem> Planned<T> {
         &self,
         params: Any<'_, 'py>,
         x: Any<'_, 'py>,
-        (loss, targets): (Any<'_, 'py>, Any<'_, 'py>),
+        loss: Any<'_, 'py>,
+        (targets, weights): Goals<'_, 'py>,
         (optimizer, clip): (&Mutex<Rule<T>>, Option<f64>),
         out: Option<Any<'_, 'py>>,
     ) -> PyResult<Trained> {
@@ -184,7 +186,7 @@ impl<T: Elem> Planned<T> {
             None => Some(Array::new("params", params)?.vector::<T>("params", Access::Write)?),
         };
         let (_x, x) = Array::read("x", x)?;
-        let (loss, goal) = (Loss::read(loss)?.of::<T>(), Goal::<T>::new(targets)?);
+        let (loss, goal) = (Loss::read(loss)?.of::<T>(), Goal::<T>::new(targets, weights)?);
         let mut optimizer = optimizer.try_lock().map_err(|_| busy("optimizer"))?;
         let mut scratch = None;
         let (_out, grads) = match out {
@@ -304,23 +306,24 @@ impl Plan {
     }
 
     /// The loss of a batch and its gradient, in one pass: flat or in the list `out` of dW and db of each layer.
-    /// loss: a name ("mse", …: the mean) or a `Loss`; targets: [B, n_L], or a class for each row [B].
-    #[pyo3(signature = (params, x, loss, targets, *, out=None))]
+    /// loss: a name ("mse", …: the mean) or a `Loss`; targets: [B, n_L], or a class for each row [B]; weights: of each row [B].
+    #[pyo3(signature = (params, x, loss, targets, *, weights=None, out=None))]
     fn value_and_grad<'py>(
         &self,
         params: &Bound<'py, PyAny>,
         x: &Bound<'py, PyAny>,
         loss: &Bound<'py, PyAny>,
         targets: &Bound<'py, PyAny>,
+        weights: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
-        typed!(&self.planned, planned => planned.value_and_grad(params, x, (loss, targets), out))
+        typed!(&self.planned, planned => planned.value_and_grad(params, x, loss, (targets, weights), out))
     }
 
     /// A whole step of training: the loss and its gradient, then the parameters (flat or packed, changed in place) moved by the
     /// optimizer. With `clip`, the gradient is first made no longer than that; if its norm is ∞ or NaN nothing is stepped. The
     /// gradient goes to `out` [param_len], if given.
-    #[pyo3(signature = (params, x, loss, targets, optimizer, *, clip=None, out=None))]
+    #[pyo3(signature = (params, x, loss, targets, optimizer, *, weights=None, clip=None, out=None))]
     fn train_step<'py>(
         &self,
         params: &Bound<'py, PyAny>,
@@ -328,12 +331,13 @@ impl Plan {
         loss: &Bound<'py, PyAny>,
         targets: &Bound<'py, PyAny>,
         optimizer: &Bound<'py, Optimizer>,
+        weights: Option<&Bound<'py, PyAny>>,
         clip: Option<f64>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Trained> {
         typed!(&self.planned, planned => {
             let rule = rule_of(planned, optimizer)?;
-            planned.train_step(params, x, (loss, targets), (rule, clip), out)
+            planned.train_step(params, x, loss, (targets, weights), (rule, clip), out)
         })
     }
 

@@ -120,23 +120,29 @@ impl<T: Scalar> Plan<T> {
         let grads = Places::of_grads(&self.setup.mlp, grads.into())?;
         loss.check(batch, outputs, &targets)?;
         let memory = Shared(ws.check(self.len, self.mark)?);
-        let cotangent = Cotangent::Loss(loss, targets, loss.scale(batch, outputs));
+        let cotangent = Cotangent::Loss(loss, targets, loss.scale(&targets, batch, outputs));
         let backward = Some(Backward { cotangent, grads, dx: None });
         let call = Call { backward, ..self.call(params, panels, x, memory) };
         ws.seats = self.start(call)?;
         // SAFETY: every row's loss was written; no item is left.
-        Ok(unsafe { self.value(loss, memory, batch) })
+        Ok(unsafe { self.value(loss, &targets, memory, batch) })
     }
 
     /// The value of a loss, of the row losses that a call has left.
     ///
     /// # Safety
     /// The memory is the plan's workspace, and has a loss for each row.
-    pub(super) unsafe fn value(&self, loss: &Loss<T>, memory: Shared<T>, batch: usize) -> T {
+    pub(super) unsafe fn value(
+        &self,
+        loss: &Loss<T>,
+        targets: &Targets<'_, T>,
+        memory: Shared<T>,
+        batch: usize,
+    ) -> T {
         let mut fold = Fold::default();
         // SAFETY: the caller's promise.
         fold.extend(unsafe { core::slice::from_raw_parts(memory.add(self.losses), batch) });
-        loss.value_of(fold, batch, self.setup.mlp.outputs())
+        loss.value_of(fold, targets, batch, self.setup.mlp.outputs())
     }
 
     /// A forward pass that leaves nothing.

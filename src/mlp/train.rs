@@ -110,7 +110,7 @@ impl<T: Scalar> Plan<T> {
             grads.fill(T::ZERO);
         }
         let grads = Shared(grads.as_mut_ptr());
-        let cotangent = Cotangent::Loss(loss, targets, loss.scale(batch, mlp.outputs()));
+        let cotangent = Cotangent::Loss(loss, targets, loss.scale(&targets, batch, mlp.outputs()));
         let backward = Some(Backward { cotangent, grads: Places::flat(mlp, grads.0), dx: None });
         let mut call = Call { backward, ..self.call(params, panels, x, memory) };
 
@@ -149,7 +149,7 @@ impl<T: Scalar> Plan<T> {
             optimizer.made();
         }
         // SAFETY: every row's loss was written; no item is left.
-        let loss = unsafe { self.value(loss, memory, batch) };
+        let loss = unsafe { self.value(loss, &targets, memory, batch) };
         Ok(Trained { loss, norm, stepped })
     }
 }
