@@ -52,7 +52,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
-    table = np.loadtxt(DATA, delimiter=",", dtype="float32", skiprows=1)
+    table = np.loadtxt(DATA, delimiter=",", dtype="float32")
     np.random.default_rng(options.seed).shuffle(table)
     x, classes = np.ascontiguousarray(table[:, :64]) / 16, table[:, 64].astype("uint32")
     cut = len(x) * 4 // 5

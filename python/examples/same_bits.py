@@ -71,13 +71,15 @@ def main():
     isas, found = nablas.config()["isas"], set()
     for isa in isas:
         for threads in (1, 2, 3):
-            found.add(digest(trained(options.steps, isa, threads)))
-            print(f"nablas  trained, {isa}, {threads} threads".ljust(44), digest(trained(options.steps, isa, threads)))
+            value = digest(trained(options.steps, isa, threads))
+            found.add(value)
+            print(f"nablas  trained, {isa}, {threads} threads".ljust(44), value)
     params, split = trained(options.steps, None, 1), set()
     for isa in isas:
         for part in (BATCH, 100, 7, 1):
-            split.add(digest(outputs(params, isa, part)))
-            print(f"nablas  forward, {isa}, {part} rows at a time".ljust(44), digest(outputs(params, isa, part)))
+            value = digest(outputs(params, isa, part))
+            split.add(value)
+            print(f"nablas  forward, {isa}, {part} rows at a time".ljust(44), value)
     try:
         theirs = list(torch_digests(options.steps))
     except ImportError:

@@ -1,6 +1,7 @@
 """What is taken for an array: DLPack and the buffer protocol, in place."""
 
 import array
+import ctypes
 
 import numpy as np
 import pytest
@@ -18,14 +19,43 @@ Y = PLAN.forward(PARAMS, X)
 class Elsewhere:
     """An array of another library: it speaks DLPack, and nothing else."""
 
-    def __init__(self, inner, device=None):
-        self.inner, self.device = inner, device
+    def __init__(self, inner):
+        self.inner = inner
 
     def __dlpack__(self, **keywords):
         return self.inner.__dlpack__(**keywords)
 
     def __dlpack_device__(self):
-        return self.device or self.inner.__dlpack_device__()
+        return self.inner.__dlpack_device__()
+
+
+class OnDevice:
+    """An array in a GPU's memory, as DLPack describes it; nobody may read it."""
+
+    class Tensor(ctypes.Structure):
+        _fields_ = [
+            ("data", ctypes.c_void_p),
+            ("device", ctypes.c_int32 * 2),
+            ("ndim", ctypes.c_int32),
+            ("dtype", ctypes.c_uint8 * 4),
+            ("shape", ctypes.c_void_p),
+            ("strides", ctypes.c_void_p),
+            ("offset", ctypes.c_uint64),
+            ("context", ctypes.c_void_p),
+            ("deleter", ctypes.c_void_p),
+        ]
+
+    def __init__(self):
+        self.shape = (ctypes.c_int64 * 2)(6, 4)
+        self.tensor = self.Tensor(16, (2, 0), 2, (2, 32, 1, 0), ctypes.addressof(self.shape))
+
+    def __dlpack__(self, **_):
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.addressof(self.tensor), b"dltensor", None)
+
+    def __dlpack_device__(self):
+        return (2, 0)
 
 
 def test_dlpack():
@@ -36,7 +66,7 @@ def test_dlpack():
 
 def test_other_devices_are_refused():
     with pytest.raises(TypeError, match="x: expected an array in the memory of the CPU"):
-        PLAN.forward(PARAMS, Elsewhere(X, (2, 0)))
+        PLAN.forward(PARAMS, OnDevice())
 
 
 def test_the_buffer_protocol():
