@@ -24,6 +24,16 @@ mod typed;
 
 use pyo3::prelude::*;
 
+/// Python's objects start at multiples of 16 bytes: what needs more lies in boxes.
+const _: () = assert!(
+    align_of::<plan::Plan>() <= 16
+        && align_of::<kept::Kept>() <= 16
+        && align_of::<packed::PackedParams>() <= 16
+        && align_of::<optim::Optimizer>() <= 16
+        && align_of::<dense::Dense>() <= 16
+        && align_of::<mlp::Mlp>() <= 16
+);
+
 /// The kernels. Import `nablas`, which has all of this and more.
 #[pymodule(gil_used = false)]
 fn _nablas(m: &Bound<'_, PyModule>) -> PyResult<()> {

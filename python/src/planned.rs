@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 /// A plan, and the workspaces that its calls use: each takes one for itself, so that any number of threads may call at once.
 #[derive(Debug)]
 pub(crate) struct Planned<T: Elem> {
-    /// The plan.
-    pub(crate) plan: Plan<T>,
+    /// The plan, on cache lines of its own: Python's objects start anywhere.
+    pub(crate) plan: Box<Plan<T>>,
     workspaces: Shelf<Workspace<T>>,
     gradients: Shelf<Vec<T>>,
 }
@@ -23,7 +23,7 @@ const LONG: f64 = 4e5;
 impl<T: Elem> Planned<T> {
     /// A plan with its first workspace.
     pub(crate) fn new(plan: Plan<T>) -> nablas::Result<Self> {
-        let planned = Self { workspaces: Shelf::new(), gradients: Shelf::new(), plan };
+        let planned = Self { workspaces: Shelf::new(), gradients: Shelf::new(), plan: Box::new(plan) };
         planned.workspaces.put(Box::new(planned.plan.workspace()?));
         Ok(planned)
     }
