@@ -7,8 +7,8 @@ mod common {
 
 use common::numbers::numbers;
 use nablas::{
-    Activation, Error, Init, Loss, LossKind, MatMut, MatRef, Mlp, PathKind, Plan, PlanOptions, Reduction, Result,
-    Targets,
+    Activation, Error, Init, Loss, LossKind, MatMut, MatRef, Mlp, PathKind, Plan, PlanOptions, Reduction,
+    Result, Targets,
 };
 
 const ROWS: usize = 130;
@@ -39,7 +39,8 @@ fn rows_count_as_their_weights() -> Result<()> {
     let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
     for kind in kinds() {
         let values = Targets::Values(MatRef::new(&t, ROWS, COLS)?);
-        let all = [Some(values), (kind == LossKind::SoftmaxCrossEntropy).then_some(Targets::Classes(&classes))];
+        let all =
+            [Some(values), (kind == LossKind::SoftmaxCrossEntropy).then_some(Targets::Classes(&classes))];
         for targets in all.into_iter().flatten() {
             let (sum, mean) = (Loss::new(kind, Reduction::Sum), Loss::new(kind, Reduction::Mean));
             let (_, plain) = delta_of(sum, &y, targets)?;
@@ -61,7 +62,10 @@ fn rows_count_as_their_weights() -> Result<()> {
             assert!((f64::from(value) - by_rows).abs() < 1e-6 * by_rows, "{kind:?}: {value} for {by_rows}");
             let divisor = if kind == LossKind::SoftmaxCrossEntropy { total } else { total * COLS as f64 };
             let (mean, _) = delta_of(mean, &y, targets.weighted(&weights))?;
-            assert!((f64::from(mean) * divisor - by_rows).abs() < 1e-6 * by_rows, "{kind:?}: the mean {mean}");
+            assert!(
+                (f64::from(mean) * divisor - by_rows).abs() < 1e-6 * by_rows,
+                "{kind:?}: the mean {mean}"
+            );
         }
     }
     Ok(())
@@ -74,7 +78,11 @@ fn weights_of_one_leave_no_trace() -> Result<()> {
     for kind in kinds() {
         for reduction in [Reduction::Sum, Reduction::Mean] {
             let (loss, targets) = (Loss::new(kind, reduction), Targets::Values(MatRef::new(&t, ROWS, COLS)?));
-            assert_eq!(delta_of(loss, &y, targets)?, delta_of(loss, &y, targets.weighted(&ones))?, "{loss:?}");
+            assert_eq!(
+                delta_of(loss, &y, targets)?,
+                delta_of(loss, &y, targets.weighted(&ones))?,
+                "{loss:?}"
+            );
         }
     }
     Ok(())
@@ -109,7 +117,8 @@ fn a_pass_is_that_of_the_weighted_delta() -> Result<()> {
         let mut params = vec![0.0f32; mlp.param_len()];
         Init::XavierUniform.fill(&mlp, &mut params, 1)?;
         let (x, t) = (numbers::<f32>(ROWS * widths[0], 3), numbers::<f32>(ROWS * COLS, 4));
-        let (x, mut ws, mut y) = (MatRef::new(&x, ROWS, widths[0])?, plan.workspace()?, vec![0.0; ROWS * COLS]);
+        let (x, mut ws, mut y) =
+            (MatRef::new(&x, ROWS, widths[0])?, plan.workspace()?, vec![0.0; ROWS * COLS]);
         plan.forward(&params, x, MatMut::new(&mut y, ROWS, COLS)?, None, &mut ws)?;
         for kind in [LossKind::Mse, LossKind::SoftmaxCrossEntropy] {
             let loss = Loss::new(kind, Reduction::Mean);

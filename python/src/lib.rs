@@ -13,6 +13,7 @@ mod kept;
 mod loss;
 mod mlp;
 mod optim;
+mod overhead;
 mod overlap;
 mod packed;
 mod params;
@@ -46,8 +47,10 @@ fn _nablas(m: &Bound<'_, PyModule>) -> PyResult<()> {
     loss::register(m)?;
     mlp::register(m)?;
     optim::register(m)?;
+    overhead::register(m)?;
     packed::register(m)?;
     plan::register(m)?;
     threads::register(m)?;
-    Ok(())
+    // What is for everybody is said by the package.
+    m.delattr("__all__")
 }

@@ -277,7 +277,7 @@ impl Sgd {
 }
 
 macro_rules! adam {
-    ($(#[$doc:meta])* $name:ident, $decay:literal, $decoupled:literal) => {
+    ($(#[$doc:meta])* $name:ident, $decay:literal, $decoupled:literal, $text:literal) => {
         $(#[$doc])*
         ///
         /// params: a network, an array of parameters, or their number; threads and isa as for `Mlp.plan`.
@@ -288,10 +288,13 @@ macro_rules! adam {
         #[pymethods]
         impl $name {
             #[new]
-            #[pyo3(signature = (
-                params, rate=1e-3, *, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=$decay, threads=None, isa=None,
-                dtype=None
-            ))]
+            #[pyo3(
+                signature = (
+                    params, rate=1e-3, *, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=$decay, threads=None,
+                    isa=None, dtype=None
+                ),
+                text_signature = $text
+            )]
             fn new(
                 params: &Bound<'_, PyAny>,
                 rate: f64,
@@ -313,11 +316,13 @@ macro_rules! adam {
 adam! {
     /// Adam (Kingma, Ba 2014): m ← β₁·m + (1 − β₁)·g; v ← β₂·v + (1 − β₂)·g²;
     /// p ← p − η·(m/(1 − β₁ᵗ))/(√(v/(1 − β₂ᵗ)) + ε). The weight decay λ·p is added to the gradient.
-    Adam, 0.0, false
+    Adam, 0.0, false,
+    "(params, rate=1e-3, *, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.0, threads=None, isa=None, dtype=None)"
 }
 adam! {
     /// AdamW (Loshchilov, Hutter 2017): as `Adam`, but the decay is its own: first p ← p − η·λ·p.
-    AdamW, 0.01, true
+    AdamW, 0.01, true,
+    "(params, rate=1e-3, *, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.01, threads=None, isa=None, dtype=None)"
 }
 
 /// Makes a flat gradient [n] no longer than `max_norm`, in place; its norm before that.

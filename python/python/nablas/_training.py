@@ -52,4 +52,5 @@ def _progress(steps: range, wanted: bool) -> Iterable[int]:
         from tqdm.auto import tqdm
     except ImportError:
         return steps
-    return tqdm(steps)
+    bar: Iterable[int] = tqdm(steps)
+    return bar

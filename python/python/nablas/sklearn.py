@@ -17,7 +17,7 @@ import inspect
 import warnings
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
@@ -78,6 +78,15 @@ def _constructor(base: type) -> Any:
 
 class _Fused:
     """What classifier and regressor have in common: the passes."""
+
+    if TYPE_CHECKING:
+        # scikit-learn has no types: all else that there is comes from its classes.
+        coefs_: Any
+        intercepts_: Any
+        t_: int
+        _no_improvement_count: int
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def _sizes(self, features: int) -> list[int]:
         """The widths of the network."""
@@ -144,7 +153,7 @@ class _Fused:
         nesterov = bool(self.nesterovs_momentum and self.momentum > 0)
         return Sgd(mlp, rate, momentum=self.momentum, nesterov=nesterov, threads=threads)
 
-    def _split(self, X: Any, y: np.ndarray, weight: Any) -> tuple[Any, ...]:
+    def _split(self, X: Any, y: np.ndarray, weight: Any) -> tuple[Any, Any]:
         """What is trained with, and what is held out if training stops early: X, y and weights of both."""
         if not self.early_stopping:
             return (X, y, weight), (None, None, None)
@@ -199,13 +208,13 @@ class _Fused:
         """After an epoch: sets the learning rate of the next; whether there shall be none."""
         optimizer, sgd = self._optimizer, self.solver == "sgd"
         if sgd and self.learning_rate == "invscaling":
-            optimizer.rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+            _set_rate(optimizer, self.learning_rate_init / (self.t_ + 1) ** self.power_t)
         if self._no_improvement_count <= self.n_iter_no_change:
             return False
         what = "Validation score" if self.early_stopping else "Training loss"
         verb = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
         if sgd and self.learning_rate == "adaptive" and optimizer.rate > 1e-6:
-            optimizer.rate /= 5.0
+            _set_rate(optimizer, optimizer.rate / 5.0)
             self._no_improvement_count = 0
             if self.verbose:
                 print(f"{verb} Setting learning rate to {optimizer.rate:f}")
@@ -225,7 +234,7 @@ class _Step:
         self.plan = of._plan(sizes, "identity", params.dtype, batch)
         # Squares count half, and of several outputs their gradient is the sum's and their value the mean's.
         squares = of.out_activation_ == "identity"
-        self.factor, self.outputs = (0.5, sizes[-1]) if squares else (1.0, 1)
+        self.factor, self.outputs = (0.5, int(sizes[-1])) if squares else (1.0, 1)
         self.y = y.argmax(axis=1).astype(np.uint32) if of.out_activation_ == "softmax" else np.ascontiguousarray(y, params.dtype)
         self.x = np.empty((batch, sizes[0]), params.dtype)
         self.grads, self.penalty = np.empty_like(params), np.empty_like(params)
@@ -246,15 +255,22 @@ class _Step:
             weights = self.weight[rows]
             total = weights.sum()
             weights *= self.factor / total
-        loss, _ = self.plan.value_and_grad(self.params, x, self.loss, self.y[rows], weights=weights, out=self.grads)
-        loss /= self.outputs
+        value, _ = self.plan.value_and_grad(self.params, x, self.loss, self.y[rows], weights=weights, out=self.grads)
+        loss = value / self.outputs
         if self.alpha:
             np.multiply(self.params, self.decay, out=self.penalty)
             self.penalty /= total
             self.grads += self.penalty
             loss += 0.5 * float(self.params @ self.penalty)
         self.optimizer.step(self.params, self.grads)
-        return loss
+        return float(loss)
+
+
+def _set_rate(sgd: Optimizer, rate: float) -> None:
+    """Changes the rate. scikit-learn's velocity is of parameters, ours of gradients: so that it stays what it is, it is scaled."""
+    steps, (velocity, nothing) = sgd.state()
+    sgd.resume(steps, [velocity * velocity.dtype.type(sgd.rate / rate), nothing])
+    sgd.rate = rate
 
 
 def _dense(X: Any, dtype: Any) -> np.ndarray:
