@@ -2,8 +2,9 @@
 
     python burgers.py [--steps 6000]
 
-The derivatives of u are central differences of the network's own values, so one vector-Jacobian product of the stencils' points is the
-gradient of the residual: no second derivative of the network is taken. The exact solution (Cole, Hopf) says how well it went.
+The derivatives of u are central differences of the network's own values, so one vector-Jacobian product of the stencils'
+points is the gradient of the residual: no second derivative of the network is taken. The exact solution (Cole, Hopf)
+says how well it went.
 """
 
 import argparse
@@ -91,7 +92,10 @@ def main():
     mlp, rng = nablas.Mlp(widths, "tanh", dtype="float64"), np.random.default_rng(1)
     params, rows = mlp.init("xavier_normal", seed=1), 5 * n + 2 * (n // 2)
     plan, adam, times = mlp.plan(rows), nablas.Adam(mlp, 2e-3), []
-    buffers = {name: np.empty((rows, 1)) for name in ("y", "dy")} | {"grads": np.empty_like(params), "kept": plan.kept(rows)}
+    buffers = {name: np.empty((rows, 1)) for name in ("y", "dy")} | {
+        "grads": np.empty_like(params),
+        "kept": plan.kept(rows),
+    }
     for i in range(1, options.steps + 1):
         points, known = sample(rng, n)
         start = time.perf_counter()

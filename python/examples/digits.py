@@ -1,6 +1,6 @@
 """Handwritten digits with NumPy arrays and nothing else: a whole training step is one call.
 
-    python digits.py [--epochs 30]
+python digits.py [--epochs 30]
 """
 
 import argparse
@@ -37,7 +37,9 @@ def scikit_learn(x, classes, test, test_classes, epochs, batch, seed):
         return None
     import warnings
 
-    model = MLPClassifier((100,), max_iter=epochs, batch_size=batch, alpha=0, n_iter_no_change=epochs, random_state=seed)
+    model = MLPClassifier(
+        (100,), max_iter=epochs, batch_size=batch, alpha=0, n_iter_no_change=epochs, random_state=seed
+    )
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
-"""scikit-learn's tools around nablas' classifier: scaling, a search for the best settings, and the time beside scikit-learn's own.
+"""scikit-learn's tools around nablas' classifier: scaling, a search for settings, the time beside scikit-learn's own.
 
-    python pipeline.py [--epochs 60]
+python pipeline.py [--epochs 60]
 """
 
 import argparse

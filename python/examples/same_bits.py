@@ -1,5 +1,5 @@
-"""Same bits: a network 100→100→1 trained on each instruction set, on one and on several threads, gives the same parameters to the last
-bit; and a batch that is split for the forward pass gives the same outputs. torch's, if it is installed, beside it.
+"""Same bits: a network 100→100→1 trained on each instruction set, on one and on several threads, has the same parameters
+to the last bit; and a batch that is split for the forward pass has the same outputs. torch's, if it is there, beside it.
 
     python same_bits.py [--steps 200]
 """
@@ -27,7 +27,11 @@ def data():
 def trained(steps, isa, threads):
     """Parameters after some steps."""
     mlp, (x, y) = nablas.Mlp(SIZES, "tanh"), data()
-    params, plan, adam = mlp.init("xavier_normal", seed=1), mlp.plan(BATCH, isa=isa, threads=threads), nablas.Adam(mlp, isa=isa)
+    params, plan, adam = (
+        mlp.init("xavier_normal", seed=1),
+        mlp.plan(BATCH, isa=isa, threads=threads),
+        nablas.Adam(mlp, isa=isa),
+    )
     for _ in range(steps):
         plan.train_step(params, x, "mse", y, adam)
     return params

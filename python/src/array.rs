@@ -346,7 +346,7 @@ fn foreign<'py>(what: &str, given: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
     if given.hasattr(intern!(py, "__dlpack__"))? {
         // Other devices, and types that NumPy has not, are refused in its words.
         let view = numpy.call_method1(intern!(py, "from_dlpack"), (given,)).map_err(|error| {
-            let words = format!("{what}: expected an array in the memory of the CPU: {}", error.value(py));
+            let words = format!("{what}: expected an array that NumPy can read in place: {}", error.value(py));
             PyTypeError::new_err(words)
         })?;
         return Ok(Array(view));

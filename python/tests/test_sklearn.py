@@ -79,7 +79,9 @@ def test_sample_weights_take_the_same_way(ours, theirs):
     np.testing.assert_allclose(one.loss_curve_, two.loss_curve_, rtol=1e-9)
     np.testing.assert_allclose(one.coefs_[0], two.coefs_[0], atol=1e-9)
     # Whole weights are rows that come several times.
-    often = ours(**{**settings, "batch_size": 10_000}).fit(np.repeat(x, weight.astype(int), 0), np.repeat(y, weight.astype(int)))
+    often = ours(**{**settings, "batch_size": 10_000}).fit(
+        np.repeat(x, weight.astype(int), 0), np.repeat(y, weight.astype(int))
+    )
     once = ours(**{**settings, "batch_size": 10_000}).fit(x, y, weight)
     np.testing.assert_allclose(often.coefs_[0], once.coefs_[0], atol=1e-9)
 

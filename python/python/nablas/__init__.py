@@ -8,9 +8,9 @@
     for x, classes in batches:
         loss = plan.train_step(params, x, "softmax_cross_entropy", classes, adam).loss
 
-Words: B rows in a batch; layer l maps n_{l-1} features to n_l; W_l is n_l × n_{l-1}; Z_l = A_{l-1}·W_lᵀ + b_l, A_l = g_l(Z_l), A_0 = X.
-Arrays are NumPy's, or anything that has DLPack or the buffer protocol, of the network's type, used where they lie. What is wrong is
-said by a ValueError or a TypeError, and then every output is as it was.
+Words: B rows in a batch; layer l maps n_{l-1} features to n_l; W_l is n_l × n_{l-1}; Z_l = A_{l-1}·W_lᵀ + b_l,
+A_l = g_l(Z_l), A_0 = X. Arrays are NumPy's, or anything that has DLPack or the buffer protocol, of the network's type,
+used where they lie. What is wrong is said by a ValueError or a TypeError, and then every output is as it was.
 
 `nablas.torch`, `nablas.jax` and `nablas.sklearn` have the same for these libraries, and are imported on demand.
 """
@@ -80,7 +80,7 @@ def num_threads(threads: int) -> _Iterator[None]:
 
 
 def jacobian(mlp: Mlp, params: _Any, x: _Any) -> _Any:
-    """∂A_L/∂X [n_L, n_0] of a network at one sample x [n_0], row by row from vector-Jacobian products: to learn and to test with."""
+    """∂A_L/∂X [n_L, n_0] at one sample x [n_0], row by row from vector-Jacobian products: to learn and to test with."""
     return mlp.plan(mlp.sizes[-1], threads=1).jacobian(params, x)
 
 

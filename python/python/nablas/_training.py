@@ -32,8 +32,8 @@ def fit(
 ) -> list[float]:
     """Trains for some epochs, in batches of `plan.batch` rows in random order, and gives the mean loss of each epoch.
 
-    x: [rows, n_0]; targets: [rows, n_L] or a class for each row; params and optimizer are changed in place. progress: show a bar, if
-    `tqdm` is there.
+    x: [rows, n_0]; targets: [rows, n_L] or a class for each row; params and optimizer are changed in place. progress:
+    show a bar, if `tqdm` is there.
     """
     rng, losses = np.random.default_rng(seed), []
     for _ in _progress(range(epochs), progress):

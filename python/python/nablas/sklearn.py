@@ -1,7 +1,8 @@
 """scikit-learn's multi-layer perceptrons, trained and evaluated by nablas.
 
-`MLPClassifier` and `MLPRegressor` are scikit-learn's own classes with other passes: constructor, attributes, checks and semantics are
-theirs, and so are the numbers that they start from and the batches, so a fit with the same `random_state` takes the same way. What differs:
+`MLPClassifier` and `MLPRegressor` are scikit-learn's own classes with other passes: constructor, attributes, checks and
+semantics are theirs, and so are the numbers that they start from and the batches, so a fit with the same `random_state`
+takes the same way. What differs:
 
 - activation: also any of nablas', by name ("gelu", "sin:30", ...); "logistic" is nablas' "sigmoid".
 - threads: at most so many; `nablas.get_num_threads()` if None.
@@ -64,7 +65,7 @@ def _name(activation: str) -> str:
 
 
 def _constructor(base: type) -> Any:
-    """The constructor of a class of scikit-learn with one more parameter. scikit-learn reads parameters off its signature."""
+    """The constructor of a class of scikit-learn with one more parameter; parameters are read off its signature."""
     given = inspect.signature(base.__init__)  # type: ignore[misc]
     threads = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None)
 
@@ -72,8 +73,9 @@ def _constructor(base: type) -> Any:
         base.__init__(self, *args, **keywords)  # type: ignore[misc]
         self.threads = threads
 
-    __init__.__signature__ = given.replace(parameters=[*given.parameters.values(), threads])  # type: ignore[attr-defined]
-    return __init__
+    own: Any = __init__
+    own.__signature__ = given.replace(parameters=[*given.parameters.values(), threads])
+    return own
 
 
 class _Fused:
@@ -141,7 +143,8 @@ class _Fused:
         self._train(params, *self._split(X, y, sample_weight), incremental)
         if not np.isfinite(params).all():
             raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
             )
         return self
 
@@ -194,8 +197,8 @@ class _Fused:
                     break
                 if self.n_iter_ == self.max_iter:
                     warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't"
-                        " converged yet.",
+                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the"
+                        " optimization hasn't converged yet.",
                         ConvergenceWarning,
                         stacklevel=3,
                     )
@@ -235,7 +238,11 @@ class _Step:
         # Squares count half, and of several outputs their gradient is the sum's and their value the mean's.
         squares = of.out_activation_ == "identity"
         self.factor, self.outputs = (0.5, int(sizes[-1])) if squares else (1.0, 1)
-        self.y = y.argmax(axis=1).astype(np.uint32) if of.out_activation_ == "softmax" else np.ascontiguousarray(y, params.dtype)
+        self.y = (
+            y.argmax(axis=1).astype(np.uint32)
+            if of.out_activation_ == "softmax"
+            else np.ascontiguousarray(y, params.dtype)
+        )
         self.x = np.empty((batch, sizes[0]), params.dtype)
         self.grads, self.penalty = np.empty_like(params), np.empty_like(params)
         # alpha where there is a weight, 0 where there is a bias.
@@ -267,7 +274,7 @@ class _Step:
 
 
 def _set_rate(sgd: Optimizer, rate: float) -> None:
-    """Changes the rate. scikit-learn's velocity is of parameters, ours of gradients: so that it stays what it is, it is scaled."""
+    """Changes the rate. scikit-learn's velocity is of parameters, ours of gradients: scaled, it stays what it is there."""
     steps, (velocity, nothing) = sgd.state()
     sgd.resume(steps, [velocity * velocity.dtype.type(sgd.rate / rate), nothing])
     sgd.rate = rate
