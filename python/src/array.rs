@@ -129,24 +129,19 @@ impl<'py> Array<'py> {
 
     /// The lengths of its axes.
     pub(crate) fn shape(&self) -> &[isize] {
-        let fields = &self.object().fields;
-        // SAFETY: NumPy keeps as many lengths as there are axes; of none the address may be null.
-        if fields.nd == 0 {
-            &[]
-        } else {
-            unsafe { slice::from_raw_parts(fields.dimensions, fields.nd as usize) }
-        }
+        self.of_axes(self.object().fields.dimensions)
     }
 
     /// Bytes from an element to the next on each axis.
     fn strides(&self) -> &[isize] {
-        let fields = &self.object().fields;
-        // SAFETY: as in `shape`.
-        if fields.nd == 0 {
-            &[]
-        } else {
-            unsafe { slice::from_raw_parts(fields.strides, fields.nd as usize) }
-        }
+        self.of_axes(self.object().fields.strides)
+    }
+
+    /// One of the array's lists of a number for each axis.
+    fn of_axes(&self, list: *const isize) -> &[isize] {
+        let axes = self.object().fields.nd as usize;
+        // SAFETY: NumPy keeps as many as there are axes, as long as the array; of none the address may be null.
+        if axes == 0 { &[] } else { unsafe { slice::from_raw_parts(list, axes) } }
     }
 
     /// NumPy's number of its element type.
@@ -346,7 +341,8 @@ fn foreign<'py>(what: &str, given: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
     if given.hasattr(intern!(py, "__dlpack__"))? {
         // Other devices, and types that NumPy has not, are refused in its words.
         let view = numpy.call_method1(intern!(py, "from_dlpack"), (given,)).map_err(|error| {
-            let words = format!("{what}: expected an array that NumPy can read in place: {}", error.value(py));
+            let words =
+                format!("{what}: expected an array that NumPy can read in place: {}", error.value(py));
             PyTypeError::new_err(words)
         })?;
         return Ok(Array(view));

@@ -25,6 +25,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, PartialEq)]
 pub(crate) struct Mlp(pub(crate) Typed<nablas::Mlp<f32>, nablas::Mlp<f64>>);
 
+/// Widths and activations.
+type Given = (Vec<usize>, Vec<Activation>);
+
 /// A network of these widths and activations.
 fn build<T: Elem>(sizes: &[usize], activations: &[Activation]) -> nablas::Result<nablas::Mlp<T>> {
     let layers = sizes.get(1..).unwrap_or_default().iter().zip(activations);
@@ -235,7 +238,7 @@ impl Mlp {
         format!("Mlp({:?}, [{}], dtype='{}')", self.sizes(), names.join(", "), self.dtype())
     }
 
-    fn __getnewargs_ex__(&self) -> ((Vec<usize>, Vec<Activation>), BTreeMap<&'static str, &'static str>) {
+    fn __getnewargs_ex__(&self) -> (Given, BTreeMap<&'static str, &'static str>) {
         ((self.sizes(), self.activations()), BTreeMap::from([("dtype", self.dtype())]))
     }
 }

@@ -17,6 +17,8 @@ use std::sync::RwLock;
 
 /// W and b of a layer.
 type Layer<T> = (Vector<T>, Vector<T>);
+/// The arrays that are held, and all layers.
+type Layers<'py, T> = (Vec<Array<'py>>, Vec<Layer<T>>);
 
 /// The parameters of a network, to read.
 pub(crate) enum Params<'py, T: Elem> {
@@ -151,7 +153,7 @@ fn layers<'py, T: Elem>(
     given: &Bound<'py, PyAny>,
     mlp: &Mlp<T>,
     access: Access,
-) -> PyResult<Option<(Vec<Array<'py>>, Vec<Layer<T>>)>> {
+) -> PyResult<Option<Layers<'py, T>>> {
     let is_sequence =
         |value: &Bound<'py, PyAny>| value.cast::<PyList>().is_ok() || value.cast::<PyTuple>().is_ok();
     if !is_sequence(given) {

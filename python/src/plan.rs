@@ -212,7 +212,7 @@ impl<T: Elem> Planned<T> {
                     (None, flat) => ParamsMut::Flat(flat.map_or(&mut [], |flat| flat.slice_mut())),
                 };
                 let grads = match own {
-                    Some(own) => own.as_mut_slice(),
+                    Some(own) => own.0.as_mut_slice(),
                     None => grads.map_or(&mut [][..], |grads| grads.slice_mut()),
                 };
                 plan.train_step(params, x.view(), &loss, targets, grads, clip, rule.get(), ws)

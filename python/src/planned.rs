@@ -14,8 +14,12 @@ pub(crate) struct Planned<T: Elem> {
     /// The plan, on cache lines of its own: Python's objects start anywhere.
     pub(crate) plan: Box<Plan<T>>,
     workspaces: Shelf<Workspace<T>>,
-    gradients: Shelf<Vec<T>>,
+    gradients: Shelf<Gradient<T>>,
 }
+
+/// Room for a gradient that nobody asked for, as long as the parameters.
+#[derive(Debug)]
+pub(crate) struct Gradient<T>(pub(crate) Vec<T>);
 
 /// FLOP from which on a call lets go of the interpreter's lock: some five microseconds of them.
 const LONG: f64 = 4e5;
@@ -33,13 +37,14 @@ impl<T: Elem> Planned<T> {
         self.plan.step_flop(batch) + 2.0 * self.plan.mlp().param_len() as f64 > LONG
     }
 
-    /// Room for a gradient that nobody asked for, as long as the parameters.
-    pub(crate) fn gradient(&self) -> Box<Vec<T>> {
-        self.gradients.take().unwrap_or_else(|| Box::new(vec![T::ZERO; self.plan.mlp().param_len()]))
+    /// Room for a gradient.
+    pub(crate) fn gradient(&self) -> Box<Gradient<T>> {
+        let new = || Box::new(Gradient(vec![T::ZERO; self.plan.mlp().param_len()]));
+        self.gradients.take().unwrap_or_else(new)
     }
 
     /// Gives it back.
-    pub(crate) fn put_gradient(&self, gradient: Box<Vec<T>>) {
+    pub(crate) fn put_gradient(&self, gradient: Box<Gradient<T>>) {
         self.gradients.put(gradient);
     }
 

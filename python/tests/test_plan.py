@@ -149,6 +149,29 @@ def test_losses(kind, reduction, dtype):
     assert loss.value(plan.forward(params, x), t) == got
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["mse", "softmax_cross_entropy", "classes"])
+def test_weights_of_rows(kind, dtype):
+    mlp, params, x, t = task([6, 12, 4], ["tanh", "identity"], 25, dtype)
+    t = np.arange(25) % 4 if kind == "classes" else np.abs(t)
+    name, weights = kind.replace("classes", "softmax_cross_entropy"), np.arange(25).astype(dtype) % 3
+    loss, plan = nablas.Loss(name), mlp.plan(25)
+    y, kept = reference.forward([6, 12, 4], ["tanh", "identity"], params, x)
+    value, delta = 0.0, np.zeros_like(y)
+    for i, weight in enumerate(weights):
+        of_row, delta[i : i + 1] = reference.loss(name, "mean", y[i : i + 1], t[i : i + 1])
+        value += weight * of_row / weights.sum()
+    delta *= weights[:, None] / weights.sum()
+    got, grads = plan.value_and_grad(params, x, loss, t, weights=weights)
+    assert abs(got - value) < 1e-5 * abs(value)
+    reference.close(grads, reference.backward(kept, delta)[0], dtype, 1000)
+    assert abs(loss.value(plan.forward(params, x), t, weights=weights) - value) < 1e-5 * abs(value)
+    reference.close(loss.value_and_delta(plan.forward(params, x), t, weights=weights)[1], delta, dtype, 1000)
+    before = params.copy()
+    assert plan.train_step(params, x, loss, t, nablas.Sgd(mlp, 0.1), weights=weights).loss == got
+    reference.close(before - params, 0.1 * grads.astype(float), dtype, 1e5)
+
+
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint32", "int64", "uint16", ">i4"])
 def test_classes_of_any_integers(kind):
     mlp, params, x, _ = task([6, 5], ["identity"], 20, "float32")

@@ -193,6 +193,16 @@ CALLS = {
         TypeError,
         "targets: expected elements of a float type or integers",
     ),
+    "too few weights": (
+        lambda: PLAN.value_and_grad(PARAMS, X, "mse", DY, weights=f32(5)),
+        ValueError,
+        "the rows' weights: expected 6 elements, got 5",
+    ),
+    "a weight below 0": (
+        lambda: PLAN.value_and_grad(PARAMS, X, "mse", DY, weights=-f32(6)),
+        ValueError,
+        "a row's weight: expected a finite number of 0 or more, got -1",
+    ),
     "a δ of 0": (
         lambda: PLAN.value_and_grad(PARAMS, X, nablas.Loss("huber", delta=0), DY),
         ValueError,
