@@ -19,8 +19,8 @@ environment build
 "$work/build/bin/pip" install -q 'maturin>=1.9.4,<2' auditwheel abi3audit
 "$work/build/bin/maturin" build -q --release --locked -m python/Cargo.toml --out "$wheels"
 wheel=$(ls "$wheels"/nablas-*-cp310-abi3-*.whl)
-"$work/build/bin/auditwheel" show "$wheel"
-"$work/build/bin/auditwheel" show "$wheel" | grep -q 'consistent with the following platform tag'
+"$work/build/bin/auditwheel" show "$wheel" | tee "$work/audit"
+grep -q manylinux "$work/audit"
 "$work/build/bin/abi3audit" --strict --report "$wheel" > "$work/abi3.json"
 
 # An interpreter without the global lock has no stable ABI before 3.15: that the crate compiles for one.
