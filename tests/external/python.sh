@@ -28,7 +28,6 @@ cat > "$work/free-threaded" << 'CONFIG'
 implementation=CPython
 version=3.14
 shared=true
-abi3=false
 build_flags=Py_GIL_DISABLED
 suppress_build_script_link_lines=true
 CONFIG
