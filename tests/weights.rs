@@ -109,7 +109,7 @@ fn a_row_of_weight_0_has_no_part_whatever_is_in_it() -> Result<()> {
 fn a_pass_is_that_of_the_weighted_delta() -> Result<()> {
     let weights = weights();
     let mut paths = Vec::new();
-    for widths in [[5, 9, COLS], [40, 64, COLS], [300, 900, COLS]] {
+    for widths in [[5, 9, COLS], [64, 64, COLS], [300, 900, COLS]] {
         let hidden = Mlp::builder(widths[0]).layer(widths[1], Activation::Tanh);
         let mlp = hidden.layer(widths[2], Activation::Identity).build()?;
         let plan = Plan::new(&mlp, &PlanOptions::new(ROWS))?;
