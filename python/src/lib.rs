@@ -6,6 +6,7 @@
 
 mod activation;
 mod array;
+mod cache;
 mod config;
 mod dense;
 mod failure;
@@ -20,8 +21,13 @@ mod params;
 mod plan;
 mod planned;
 mod shelf;
+mod state;
+mod tensor;
 mod threads;
+mod torch;
 mod typed;
+mod xla;
+mod xla_abi;
 
 use pyo3::prelude::*;
 
@@ -51,6 +57,8 @@ fn _nablas(m: &Bound<'_, PyModule>) -> PyResult<()> {
     packed::register(m)?;
     plan::register(m)?;
     threads::register(m)?;
+    torch::register(m)?;
+    xla::register(m)?;
     // What is for everybody is said by the package.
     m.delattr("__all__")
 }
