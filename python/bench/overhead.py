@@ -1,6 +1,6 @@
 """What a call costs from Python above the same call from Rust: in one process, on one thread, in turns.
 
-python overhead.py [--rounds 50]
+    python overhead.py [--rounds 50]
 """
 
 import argparse
