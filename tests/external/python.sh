@@ -39,7 +39,7 @@ environment alone
 (cd "$work" && "$work/alone/bin/python" -c 'import nablas; nablas.show_config()')
 
 environment all
-"$work/all/bin/pip" install -q "$wheel[torch,jax,sklearn]" pytest hypothesis mypy tqdm matplotlib gymnasium safetensors expecttest
+"$work/all/bin/pip" install -q "$wheel[torch,jax,sklearn]" pytest hypothesis mypy tqdm matplotlib gymnasium safetensors expecttest mpi4py mpich
 cd "$work"
 "$work/all/bin/python" -m pytest -q -rs -p no:cacheprovider "$root/python/tests" | tee tests.log
 if grep -Eq '[0-9]+ skipped' tests.log; then
