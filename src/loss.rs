@@ -49,8 +49,8 @@ impl<T> LossKind<T> {
 pub enum Reduction {
     /// Their sum.
     Sum,
-    /// Their mean: over all B·n elements, or for [`LossKind::SoftmaxCrossEntropy`] over the B rows; 0 of none. Where rows have
-    /// weights, a row counts as its weight.
+    /// Their mean: over all B·n elements, or for [`LossKind::SoftmaxCrossEntropy`] over the B rows; 0 of none. Where
+    /// rows have weights, a row counts as its weight.
     Mean,
 }
 
@@ -70,7 +70,8 @@ pub enum Targets<'a, T> {
     Values(MatRef<'a, T>),
     /// A class below n for each row, for [`LossKind::SoftmaxCrossEntropy`].
     Classes(&'a [u32]),
-    /// Values, and a weight for each row, B of them: finite, 0 or more. A row of weight 0 has no part, whatever is in it.
+    /// Values, and a weight for each row, B of them: finite, 0 or more. A row of weight 0 has no part, whatever is in
+    /// it.
     WeightedValues(MatRef<'a, T>, &'a [T]),
     /// Classes, and a weight for each row.
     WeightedClasses(&'a [u32], &'a [T]),
@@ -238,8 +239,8 @@ impl<T: Scalar> Loss<T> {
         if of == 0.0 { 1.0 } else { of }
     }
 
-    /// The deltas, times `scale` and the weights of rows, and the row losses, times the weights, of a block of rows that
-    /// [`check`](Self::check) has passed. Nothing is allocated; each row gets the same bits in any block.
+    /// The deltas, times `scale` and the weights of rows, and the row losses, times the weights, of a block of rows
+    /// that [`check`](Self::check) has passed. Nothing is allocated; each row gets the same bits in any block.
     ///
     /// # Errors
     /// If the block's operands don't have equally many contiguous rows and columns.

@@ -1,5 +1,6 @@
-//! Weights of rows: deltas and losses are those of the rows without, times their weights; a mean divides by the weights'
-//! sum; a row of weight 0 has no part. And a whole pass agrees with the one from the weighted delta, on every path.
+//! Weights of rows: deltas and losses are those of the rows without, times their weights; a mean divides by the
+//! weights' sum; a row of weight 0 has no part. And a whole pass agrees with the one from the weighted delta, on every
+//! path.
 
 mod common {
     pub(crate) mod numbers;

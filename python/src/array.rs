@@ -1,5 +1,6 @@
-//! Arrays as Python hands them over, read in place: NumPy's by the fields of their structs, which costs some nanoseconds;
-//! what else speaks DLPack or the buffer protocol through NumPy, which makes a view of it. Nothing is copied.
+//! Arrays as Python hands them over, read in place: NumPy's by the fields of their structs, which costs some
+//! nanoseconds; what else speaks DLPack or the buffer protocol through NumPy, which makes a view of it. Nothing is
+//! copied.
 
 use crate::{
     failure::Failure,
@@ -75,7 +76,8 @@ impl<'py> Array<'py> {
     }
 
     fn made(py: Python<'py>, number: NPY_TYPES, shape: &mut [isize]) -> PyResult<Self> {
-        // SAFETY: the thread is attached; the shape has as many lengths as are said; the descriptor's reference is given away.
+        // SAFETY: the thread is attached; the shape has as many lengths as are said; the descriptor's reference is
+        // given away.
         let array = unsafe {
             let descr = PY_ARRAY_API.PyArray_DescrFromType(py, number as i32);
             PY_ARRAY_API.PyArray_Empty(py, shape.len() as i32, shape.as_mut_ptr(), descr, 0)

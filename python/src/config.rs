@@ -5,8 +5,8 @@ use nablas::IsaToken;
 use nablas_kernels::cache;
 use pyo3::{prelude::*, types::PyDict};
 
-/// Finds out now what is found out once: so no fork comes in between, and no child finds it half done. That `NABLAS_ISA`
-/// names what is not here is said by the calls that need it.
+/// Finds out now what is found out once: so no fork comes in between, and no child finds it half done. That
+/// `NABLAS_ISA` names what is not here is said by the calls that need it.
 pub(crate) fn settle() {
     cache::detect();
     _ = nablas::isa();

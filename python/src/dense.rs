@@ -207,9 +207,9 @@ impl Dense {
         Ok(Self(calls.map_err(Failure::from)?))
     }
 
-    /// A [B, n] = g(X·Wᵀ + b) of X [B, m], W [n, m] and b [n]: in `out` (contiguous rows), if given. With `save`, also what
-    /// `vjp_input` of the layer above needs: a mask of bits [B, ⌈n/8⌉], the derivative [B, n], A itself, or `None`, by the
-    /// activation.
+    /// A [B, n] = g(X·Wᵀ + b) of X [B, m], W [n, m] and b [n]: in `out` (contiguous rows), if given. With `save`, also
+    /// what `vjp_input` of the layer above needs: a mask of bits [B, ⌈n/8⌉], the derivative [B, n], A itself, or
+    /// `None`, by the activation.
     #[pyo3(signature = (x, w, b=None, activation=None, *, save=false, out=None))]
     fn forward<'py>(
         &self,
@@ -225,8 +225,8 @@ impl Dense {
         if save { (a, saved).into_pyobject(x.py()).map(Bound::into_any) } else { Ok(a) }
     }
 
-    /// δ' [B, m] = (δ·W) ⊙ g'(Z') of δ [B, n] and W [n, m]: in `out`, if given. `activation` and `saved` are those of the layer
-    /// below; ∂L/∂X without them. The column sums of δ' go to `db` [m], if given.
+    /// δ' [B, m] = (δ·W) ⊙ g'(Z') of δ [B, n] and W [n, m]: in `out`, if given. `activation` and `saved` are those of
+    /// the layer below; ∂L/∂X without them. The column sums of δ' go to `db` [m], if given.
     #[pyo3(signature = (delta, w, activation=None, saved=None, *, out=None, db=None))]
     fn vjp_input<'py>(
         &self,

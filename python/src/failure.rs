@@ -1,5 +1,5 @@
-//! What can go wrong, as Python's exceptions: `ValueError` or `TypeError` with the words of the Rust error, and a panic,
-//! which would be a defect, as a `RuntimeError`, so that `except Exception` sees it.
+//! What can go wrong, as Python's exceptions: `ValueError` or `TypeError` with the words of the Rust error, and a
+//! panic, which would be a defect, as a `RuntimeError`, so that `except Exception` sees it.
 
 use nablas::Error;
 use pyo3::{

@@ -1,8 +1,8 @@
 //! nablas for Python: the module `nablas._nablas`.
 //!
 //! Thin classes over the Rust API. `array.rs` reads what Python hands over, in place; `overlap.rs` refuses outputs that
-//! overlap; `failure.rs` turns errors and panics into exceptions; `typed.rs` chooses the element type. The frameworks' entry
-//! points, which take addresses, are in files of their own.
+//! overlap; `failure.rs` turns errors and panics into exceptions; `typed.rs` chooses the element type. The frameworks'
+//! entry points, which take addresses, are in files of their own.
 
 mod activation;
 mod array;

@@ -91,7 +91,8 @@ enum Given<T> {
 }
 
 impl<'py, T: Elem> Goal<'py, T> {
-    /// The targets that an object is, values as a matrix of the element type or classes as integers; and weights of rows.
+    /// The targets that an object is, values as a matrix of the element type or classes as integers; and weights of
+    /// rows.
     pub(crate) fn new(given: &Bound<'py, PyAny>, weights: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         let array = Array::new("targets", given)?;
         let targets = if array.dtype().is_some() || array.shape().len() != 1 {

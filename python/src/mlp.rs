@@ -19,8 +19,8 @@ use pyo3::{
 };
 use std::collections::BTreeMap;
 
-/// A multi-layer perceptron, A_l = g_l(A_{l−1}·W_lᵀ + b_l): widths and activations. The parameters are the caller's, one flat
-/// array [param_len]: for each layer in order, W [n_l, n_{l−1}] by rows and then b [n_l].
+/// A multi-layer perceptron, A_l = g_l(A_{l−1}·W_lᵀ + b_l): widths and activations. The parameters are the caller's,
+/// one flat array [param_len]: for each layer in order, W [n_l, n_{l−1}] by rows and then b [n_l].
 #[pyclass(frozen, eq, module = "nablas")]
 #[derive(Debug, PartialEq)]
 pub(crate) struct Mlp(pub(crate) Typed<nablas::Mlp<f32>, nablas::Mlp<f64>>);
@@ -131,8 +131,8 @@ fn views<'py, T: Elem>(
 
 #[pymethods]
 impl Mlp {
-    /// Widths from the input to the output, [n_0, …, n_L]; the activation of all layers but the last, and the last one's
-    /// (`output`, "identity" if not given), or a list of all.
+    /// Widths from the input to the output, [n_0, …, n_L]; the activation of all layers but the last, and the last
+    /// one's (`output`, "identity" if not given), or a list of all.
     #[new]
     #[pyo3(signature = (sizes, activation=None, output=None, *, dtype=None))]
     fn new(
@@ -189,7 +189,8 @@ impl Mlp {
         Ok(PySlice::new(py, range.start as isize, range.end as isize, 1))
     }
 
-    /// W [n_l, n_{l−1}] and b [n_l] of each layer, as views of flat parameters: what is written to them is written there.
+    /// W [n_l, n_{l−1}] and b [n_l] of each layer, as views of flat parameters: what is written to them is written
+    /// there.
     fn layers<'py>(
         &self,
         params: &Bound<'py, PyAny>,
@@ -214,8 +215,8 @@ impl Mlp {
     }
 
     /// A plan for batches of at most `batch` rows. threads: at most so many, the calling one among them, instead of
-    /// `get_num_threads()`; isa: an instruction set instead of the widest ("scalar", "neon", "avx2", "avx512"); keep: `forward`
-    /// leaves its state in the plan, and `backward` reads it there.
+    /// `get_num_threads()`; isa: an instruction set instead of the widest ("scalar", "neon", "avx2", "avx512"); keep:
+    /// `forward` leaves its state in the plan, and `backward` reads it there.
     #[pyo3(signature = (batch, *, threads=None, isa=None, keep=false))]
     fn plan(
         slf: &Bound<'_, Self>,

@@ -11,7 +11,8 @@ use nablas::{Loss, LossKind, MatMut, MatRef, Reduction, Targets};
 use pyo3::prelude::*;
 use std::{hint::black_box, time::Instant};
 
-/// Seconds of a forward pass and of loss and gradient (mean squares), from Rust, with operands of its own: the mean of so many.
+/// Seconds of a forward pass and of loss and gradient (mean squares), from Rust, with operands of its own: the mean of
+/// so many.
 fn seconds<T: Elem>(
     py: Python<'_>,
     planned: &Planned<T>,
@@ -43,7 +44,8 @@ fn seconds<T: Elem>(
     })
 }
 
-/// Seconds of `forward` and `value_and_grad` (mean squares) of a plan's largest batch, called from Rust: the mean of `calls`.
+/// Seconds of `forward` and `value_and_grad` (mean squares) of a plan's largest batch, called from Rust: the mean of
+/// `calls`.
 #[pyfunction]
 fn _seconds(py: Python<'_>, plan: &Plan, params: &Bound<'_, PyAny>, calls: u32) -> PyResult<(f64, f64)> {
     typed!(&plan.planned, planned => seconds(py, planned, params, calls))

@@ -18,8 +18,9 @@ impl Bytes {
         Self { what, at, count: usize::from(run > 0), run, step: run }
     }
 
-    /// The bytes of a matrix of elements of `size` bytes, with `down` and `right` bytes from a row and a column to the next. If
-    /// neither rows nor columns lie together, all that lies between the first and the last element counts as its own.
+    /// The bytes of a matrix of elements of `size` bytes, with `down` and `right` bytes from a row and a column to the
+    /// next. If neither rows nor columns lie together, all that lies between the first and the last element counts as
+    /// its own.
     pub(crate) fn matrix(
         what: &'static str,
         at: usize,

@@ -11,8 +11,8 @@ use crate::{
 use pyo3::prelude::*;
 use std::sync::RwLock;
 
-/// Parameters with the panels that a plan's calls read: a copy of flat ones, made by `Plan.pack(params)`. Calls take them
-/// wherever they take parameters, and pack nothing; `train_step` changes them.
+/// Parameters with the panels that a plan's calls read: a copy of flat ones, made by `Plan.pack(params)`. Calls take
+/// them wherever they take parameters, and pack nothing; `train_step` changes them.
 #[pyclass(frozen, module = "nablas")]
 #[derive(Debug)]
 pub(crate) struct PackedParams(

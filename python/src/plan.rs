@@ -22,9 +22,9 @@ pub(crate) type Plans = Typed<Planned<f32>, Planned<f64>>;
 /// What a call is given.
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 
-/// How the calls of a network are done, for batches up to a size: made once by `Mlp.plan`. Any number of threads may call
-/// at once. Arrays are used where they lie, of any strides, if their elements are of the network's type; outputs overlap
-/// nothing.
+/// How the calls of a network are done, for batches up to a size: made once by `Mlp.plan`. Any number of threads may
+/// call at once. Arrays are used where they lie, of any strides, if their elements are of the network's type; outputs
+/// overlap nothing.
 #[pyclass(frozen, module = "nablas")]
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -258,8 +258,8 @@ fn rule_of<'a, T: Elem>(_: &Planned<T>, optimizer: &'a Bound<'_, Optimizer>) -> 
 
 #[pymethods]
 impl Plan {
-    /// A_L [B, n_L], of X [B, n_0]: in `out`, if given. What `backward` needs is left in `kept`, or in the plan if it keeps.
-    /// params: flat [param_len], or W and b of each layer in a list, or packed.
+    /// A_L [B, n_L], of X [B, n_0]: in `out`, if given. What `backward` needs is left in `kept`, or in the plan if it
+    /// keeps. params: flat [param_len], or W and b of each layer in a list, or packed.
     #[pyo3(signature = (params, x, *, out=None, kept=None))]
     fn forward<'py>(
         &self,
@@ -271,8 +271,9 @@ impl Plan {
         typed!(&self.planned, planned => planned.forward(params, x, out, self.kept_of(planned, kept)?))
     }
 
-    /// The gradient of the parameters, from dy = ∂L/∂A_L [B, n_L] and the state of the `forward` of the same parameters and X:
-    /// sums over the batch, flat or in the list `out` of dW and db of each layer. ∂L/∂X goes to `dx` [B, n_0], if given.
+    /// The gradient of the parameters, from dy = ∂L/∂A_L [B, n_L] and the state of the `forward` of the same parameters
+    /// and X: sums over the batch, flat or in the list `out` of dW and db of each layer. ∂L/∂X goes to `dx` [B, n_0],
+    /// if given.
     #[pyo3(signature = (params, x, dy, *, out=None, dx=None, kept=None))]
     fn backward<'py>(
         &self,
@@ -305,8 +306,8 @@ impl Plan {
         typed!(&self.planned, planned => planned.vjp(params, (x, dy), (out, y, dx)))
     }
 
-    /// The loss of a batch and its gradient, in one pass: flat or in the list `out` of dW and db of each layer.
-    /// loss: a name ("mse", …: the mean) or a `Loss`; targets: [B, n_L], or a class for each row [B]; weights: of each row [B].
+    /// The loss of a batch and its gradient, in one pass: flat or in the list `out` of dW and db of each layer. loss: a
+    /// name ("mse", …: the mean) or a `Loss`; targets: [B, n_L], or a class for each row [B]; weights: of each row [B].
     #[pyo3(signature = (params, x, loss, targets, *, weights=None, out=None))]
     fn value_and_grad<'py>(
         &self,
@@ -320,9 +321,9 @@ impl Plan {
         typed!(&self.planned, planned => planned.value_and_grad(params, x, loss, (targets, weights), out))
     }
 
-    /// A whole step of training: the loss and its gradient, then the parameters (flat or packed, changed in place) moved by the
-    /// optimizer. With `clip`, the gradient is first made no longer than that; if its norm is ∞ or NaN nothing is stepped. The
-    /// gradient goes to `out` [param_len], if given.
+    /// A whole step of training: the loss and its gradient, then the parameters (flat or packed, changed in place)
+    /// moved by the optimizer. With `clip`, the gradient is first made no longer than that; if its norm is ∞ or NaN
+    /// nothing is stepped. The gradient goes to `out` [param_len], if given.
     #[pyo3(signature = (params, x, loss, targets, optimizer, *, weights=None, clip=None, out=None))]
     fn train_step<'py>(
         &self,

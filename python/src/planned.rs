@@ -8,7 +8,8 @@ use crate::{
 use nablas::{Plan, Workspace};
 use pyo3::prelude::*;
 
-/// A plan, and the workspaces that its calls use: each takes one for itself, so that any number of threads may call at once.
+/// A plan, and the workspaces that its calls use: each takes one for itself, so that any number of threads may call at
+/// once.
 #[derive(Debug)]
 pub(crate) struct Planned<T: Elem> {
     /// The plan, on cache lines of its own: Python's objects start anywhere.

@@ -8,8 +8,8 @@ use std::{
 /// Values that wait for the next call.
 const ROOM: usize = 4;
 
-/// A few values that are taken for a call and put back after it. There is no lock that a fork could leave behind: a place is
-/// an address, which a call takes and leaves a null for.
+/// A few values that are taken for a call and put back after it. There is no lock that a fork could leave behind: a
+/// place is an address, which a call takes and leaves a null for.
 #[derive(Debug)]
 pub(crate) struct Shelf<V>([AtomicPtr<V>; ROOM]);
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What `set_num_threads` said; 0 for nothing.
 static SET: AtomicUsize = AtomicUsize::new(0);
 
-/// The threads of a call that names `threads` of them, or none: then what was set, `NABLAS_NUM_THREADS`, or the processors.
+/// The threads of a call that names `threads` of them, or none: then what was set, `NABLAS_NUM_THREADS`, or the
+/// processors.
 pub(crate) fn threads(named: Option<usize>) -> nablas::Result<usize> {
     match named {
         Some(threads) => check(threads),

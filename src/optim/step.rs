@@ -8,8 +8,8 @@ pub(crate) const CHUNK: usize = 16 << 10;
 
 /// An optimizer of this library: [`Sgd`](super::Sgd), [`Adam`](super::Adam) or [`AdamW`](super::AdamW).
 ///
-/// Sealed, since [`Plan::train_step`](crate::Plan::train_step) makes steps in parts and in any order, which only rules that take
-/// each parameter for itself allow.
+/// Sealed, since [`Plan::train_step`](crate::Plan::train_step) makes steps in parts and in any order, which only rules
+/// that take each parameter for itself allow.
 pub trait Optimizer<T: Scalar>: Sealed<T> {
     /// One step.
     ///
@@ -26,11 +26,12 @@ pub trait Optimizer<T: Scalar>: Sealed<T> {
     /// [`Error::Parameter`](crate::Error::Parameter) if it is below 0 or not finite.
     fn set_rate(&mut self, rate: f64) -> Result<()>;
 
-    /// The steps made, as far as they count for those to come, and what is remembered of them: the velocity and nothing (both
-    /// empty without momentum), or the first and second moments.
+    /// The steps made, as far as they count for those to come, and what is remembered of them: the velocity and nothing
+    /// (both empty without momentum), or the first and second moments.
     fn state(&self) -> (u64, [&[T]; 2]);
 
-    /// Goes on from a [`state`](Self::state) of an optimizer of the same kind: its next step has the bits of that one's.
+    /// Goes on from a [`state`](Self::state) of an optimizer of the same kind: its next step has the bits of that
+    /// one's.
     ///
     /// # Errors
     /// [`Error::Length`](crate::Error::Length) for buffers of other lengths.
