@@ -9,8 +9,8 @@ use std::{
     ptr, slice,
 };
 
-/// The version that is answered: the first with all that is used here.
-const VERSION: (c_int, c_int) = (0, 1);
+/// The versions 0.1 to 0.3 are known: XLA is answered with its own, if it is one of these.
+const MINOR: std::ops::RangeInclusive<c_int> = 1..=3;
 
 /// What every structure begins with.
 #[repr(C)]
@@ -180,7 +180,9 @@ impl Frame {
             while !extension.is_null() {
                 if (*extension).kind == METADATA {
                     let metadata = (*extension.cast::<MetadataExtension>()).metadata;
-                    ((*metadata).version.major, (*metadata).version.minor) = VERSION;
+                    let minor = (*frame).api.as_ref().map_or(*MINOR.start(), |api| api.version.minor);
+                    (*metadata).version.major = 0;
+                    (*metadata).version.minor = minor.clamp(*MINOR.start(), *MINOR.end());
                     (*metadata).traits = 0;
                     return true;
                 }
