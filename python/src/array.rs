@@ -289,9 +289,9 @@ impl<'py> Array<'py> {
         (same && fields.flags & wanted == wanted).then_some(Vector { what, ptr: fields.data.cast(), len })
     }
 
-    /// An array of integers as one of int64, in C order: a copy.
+    /// An array of integers as one of int64, in C order: a copy. What is too large for it comes out negative.
     pub(crate) fn widened(&self, what: &str) -> PyResult<Self> {
-        let keywords = [("casting", "safe"), ("order", "C")].into_py_dict(self.0.py())?;
+        let keywords = [("casting", "same_kind"), ("order", "C")].into_py_dict(self.0.py())?;
         let wide = self.0.call_method("astype", ("int64",), Some(&keywords));
         Ok(Self(wide.map_err(|_| {
             PyTypeError::new_err(format!(

@@ -93,7 +93,7 @@ impl<T: Elem> Planned<T> {
         let (py, mlp) = (x.py(), self.plan.mlp());
         let params = Params::<T>::new(params, mlp)?;
         let ((_x, x), (_dy, dy)) = (Array::read("x", x)?, Array::read("dy", dy)?);
-        let (grads, dx) = (Grads::<T>::new(py, out, mlp)?, Array::written::<T>("dx", dx)?.map(|(_, dx)| dx));
+        let (grads, (_dx, dx)) = (Grads::<T>::new(py, out, mlp)?, Array::written::<T>("dx", dx)?.unzip());
         let outputs = grads.bytes(dx.map(|dx| dx.bytes()));
         disjoint(&outputs, params.bytes().chain([x.bytes(), dy.bytes()]))?;
         let kept = kept.try_read().map_err(|_| busy("kept"))?;
@@ -121,8 +121,8 @@ impl<T: Elem> Planned<T> {
         let (py, mlp) = (x.py(), self.plan.mlp());
         let params = Params::<T>::new(params, mlp)?;
         let ((_x, x), (_dy, dy)) = (Array::read("x", x)?, Array::read("dy", dy)?);
-        let (y, dx) =
-            (Array::written::<T>("y", y)?.map(|(_, y)| y), Array::written::<T>("dx", dx)?.map(|(_, dx)| dx));
+        let ((_y, y), (_dx, dx)) =
+            (Array::written::<T>("y", y)?.unzip(), Array::written::<T>("dx", dx)?.unzip());
         let grads = Grads::<T>::new(py, out, mlp)?;
         let outputs = grads.bytes([y, dx].into_iter().flatten().map(|m| m.bytes()));
         disjoint(&outputs, params.bytes().chain([x.bytes(), dy.bytes()]))?;
@@ -181,9 +181,13 @@ impl<T: Elem> Planned<T> {
         let packed = params.cast::<PackedParams>().ok().map(|packed| packed::of_plan(self, &packed.get().0));
         let mut packed =
             packed.transpose()?.map(|p| p.try_write().map_err(|_| busy("params"))).transpose()?;
-        let flat = match &packed {
-            Some(_) => None,
-            None => Some(Array::new("params", params)?.vector::<T>("params", Access::Write)?),
+        let (_params, flat) = match &packed {
+            Some(_) => (None, None),
+            None => {
+                let array = Array::new("params", params)?;
+                let vector = array.vector::<T>("params", Access::Write)?;
+                (Some(array), Some(vector))
+            }
         };
         let (_x, x) = Array::read("x", x)?;
         let (loss, goal) = (Loss::read(loss)?.of::<T>(), Goal::<T>::new(targets, weights)?);

@@ -3,7 +3,10 @@
 use crate::failure::Failure;
 use nablas::{Error, PlanOptions, Team, TeamOptions, team};
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// What `set_num_threads` said; 0 for nothing.
 static SET: AtomicUsize = AtomicUsize::new(0);
@@ -20,12 +23,24 @@ pub(crate) fn threads(named: Option<usize>) -> nablas::Result<usize> {
     }
 }
 
-/// A team of its own for a plan of more threads than the team of the process has.
+/// Teams of more threads than that of the process, one for each number of them. Nobody waits for the lock: a child of a
+/// fork may find it taken for ever.
+static LARGER: Mutex<Vec<Team>> = Mutex::new(Vec::new());
+
+/// The team for a plan of more threads than the team of the process has.
 pub(crate) fn team(threads: usize) -> nablas::Result<Option<Team>> {
     if threads <= team::default_threads()? {
         return Ok(None);
     }
-    Team::new(&TeamOptions::new().threads(threads)).map(Some)
+    let mut teams = LARGER.try_lock().ok();
+    if let Some(team) = teams.as_deref().and_then(|teams| teams.iter().find(|t| t.threads() == threads)) {
+        return Ok(Some(team.clone()));
+    }
+    let team = Team::new(&TeamOptions::new().threads(threads))?;
+    if let Some(teams) = &mut teams {
+        teams.push(team.clone());
+    }
+    Ok(Some(team))
 }
 
 /// The options of a plan.
@@ -54,6 +69,12 @@ fn set_num_threads(threads: usize) -> PyResult<()> {
     Ok(())
 }
 
+/// What `set_num_threads` said last, 0 before.
+#[pyfunction]
+fn _set_threads() -> usize {
+    SET.load(Ordering::Relaxed)
+}
+
 /// The threads at most of what is made without naming them.
 #[pyfunction]
 fn get_num_threads() -> PyResult<usize> {
@@ -62,5 +83,6 @@ fn get_num_threads() -> PyResult<usize> {
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(_set_threads, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)
 }

@@ -172,7 +172,7 @@ def test_weights_of_rows(kind, dtype):
     reference.close(before - params, 0.1 * grads.astype(float), dtype, 1e5)
 
 
-@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint32", "int64", "uint16", ">i4"])
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint32", "int64", "uint64", "uint16", ">i4"])
 def test_classes_of_any_integers(kind):
     mlp, params, x, _ = task([6, 5], ["identity"], 20, "float32")
     plan, classes = mlp.plan(20), np.arange(20) % 5

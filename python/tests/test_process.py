@@ -117,6 +117,8 @@ def test_threads_are_set_for_what_is_made_from_now_on():
             1 / 0
         assert nablas.get_num_threads() == 1
     assert nablas.get_num_threads() == before and plan.threads == before
+    # What nobody has set is not set afterwards either.
+    assert nablas._nablas._set_threads() == 0
     nablas.set_num_threads(3)
     assert mlp.plan(4).threads == 3
     nablas.set_num_threads(0)

@@ -105,6 +105,15 @@ def test_partial_fit_and_warm_start_go_on(ours, theirs):
 
 
 @pytest.mark.parametrize("ours, theirs", PAIRS)
+def test_partial_fit_goes_on_in_the_type_that_it_began_with(ours, theirs):
+    x, y = task(ours)
+    model = ours(random_state=2).partial_fit(x, y, **({"classes": np.unique(y)} if ours is MLPClassifier else {}))
+    before = model.coefs_[0].copy()
+    model.partial_fit(x.astype("float32"), y)
+    assert model.coefs_[0].dtype == np.float64 and (model.coefs_[0] != before).any()
+
+
+@pytest.mark.parametrize("ours, theirs", PAIRS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_predictions_are_theirs(ours, theirs, dtype):
     x, y = task(ours, dtype)

@@ -96,6 +96,7 @@ impl Trial {
     /// A timed call has ended.
     fn note(&self, way: Way, speed: f32) {
         let (Some(at), sum) = (self.at(way), &self.speeds[usize::from(way.alone)]) else { return };
+        self.missed.store(0, Relaxed);
         let before = match at % (SETTLING + TIMED) {
             0..SETTLING => return self.at.store(at + 1, Relaxed),
             SETTLING => 0.0,

@@ -5,7 +5,9 @@
 set -euo pipefail
 wheels=${1:+$(realpath -m "$1")}
 . "$(dirname "$0")/tools.sh"
-need python3
+need python3 g++
+# What PyTorch's compiler builds includes it.
+need_file "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" python3-dev
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 wheels=${wheels:-$work/wheels}

@@ -37,6 +37,7 @@ from ._nablas import (
     __version__,
     clip_by_global_norm,
     config,
+    _set_threads,
     get_num_threads,
     set_num_threads,
 )
@@ -71,7 +72,7 @@ __all__ = [
 @_contextmanager
 def num_threads(threads: int) -> _Iterator[None]:
     """`set_num_threads(threads)` within a `with` block."""
-    before = get_num_threads()
+    before = _set_threads()
     set_num_threads(threads)
     try:
         yield

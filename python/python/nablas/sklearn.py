@@ -128,6 +128,8 @@ class _Fused:
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         X, y = self._validate_input(X, y, incremental, reset=first)
+        if not first:
+            X = X.astype(self.coefs_[0].dtype, copy=False)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
         y = y.reshape(len(y), -1)
@@ -141,7 +143,7 @@ class _Fused:
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._new_optimizer(mlp)
         self._train(params, *self._split(X, y, sample_weight), incremental)
-        if not np.isfinite(params).all():
+        if not all(np.isfinite(part).all() for part in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
                 " preprocessed."
