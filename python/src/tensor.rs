@@ -58,7 +58,7 @@ const MAJOR: u32 = 1;
 pub(crate) struct Torch {
     tensor: Py<PyType>,
     empty: Py<PyAny>,
-    /// How `empty` is told the element type.
+    /// How `empty` is told the element type and the device.
     options: [Py<PyDict>; 2],
     view: unsafe extern "C" fn(*mut c_void, *mut View) -> c_int,
 }
@@ -107,6 +107,7 @@ impl Torch {
         let option = |name| {
             let options = PyDict::new(py);
             options.set_item("dtype", torch.getattr(name)?)?;
+            options.set_item("device", torch.getattr("device")?.call1(("cpu",))?)?;
             Ok::<_, PyErr>(options.unbind())
         };
         let options = [option("float32")?, option("float64")?];
@@ -114,16 +115,17 @@ impl Torch {
         Ok(Self { tensor: tensor.unbind(), empty, options, view: view.ok_or_else(too_old)? })
     }
 
-    /// A new tensor without values.
+    /// A new tensor without values, on the CPU whatever the default device is.
     pub(crate) fn empty<'py>(
         &self,
         py: Python<'py>,
         shape: &[usize],
         dtype: Dtype,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // Lengths one by one, and the type from a dictionary that is there, are what PyTorch reads the fastest.
-        let options = self.options[usize::from(dtype == Dtype::F64)].bind(py);
-        self.empty.bind(py).call(PyTuple::new(py, shape)?, Some(options))
+        // Lengths one by one, and the rest from a dictionary, are what PyTorch reads the fastest. A mode may write into
+        // the dictionary, which is therefore the call's own.
+        let options = self.options[usize::from(dtype == Dtype::F64)].bind(py).copy()?;
+        self.empty.bind(py).call(PyTuple::new(py, shape)?, Some(&options))
     }
 
     /// What a tensor has.

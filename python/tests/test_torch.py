@@ -399,6 +399,34 @@ def test_fake_and_meta_tensors():
         meta(torch.zeros(4, 3))
 
 
+class Writes(torch.overrides.TorchFunctionMode):
+    """A mode that writes into the arguments of what makes tensors."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.empty:
+            done = function(*args, **kwargs)
+            kwargs["dtype"] = torch.int8
+            return done
+        return function(*args, **(kwargs or {}))
+
+
+def test_results_are_on_the_cpu_whatever_the_default_device_is():
+    _, net = twins([5, 7, 2])
+    x, weight = torch.randn(9, 5), torch.randn(9, 2)
+    expected = step(net, x, weight)
+    same = lambda: all(torch.equal(a, b) for a, b in zip(step(net, x, weight), expected, strict=True))
+    for mode in (torch.device("meta"), Writes()):
+        with mode:
+            assert same()
+        assert same()
+    torch.set_default_device("meta")
+    try:
+        assert same()
+    finally:
+        torch.set_default_device(None)
+    assert same()
+
+
 def test_autocast_is_off():
     _, net = twins([5, 7, 2])
     x = torch.randn(9, 5)
