@@ -128,14 +128,34 @@ impl Torch {
         self.empty.bind(py).call(PyTuple::new(py, shape)?, Some(&options))
     }
 
+    fn expect(&self, what: &str, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        // SAFETY: both are alive. (`isinstance` would ask the type's own type.)
+        if unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), self.tensor.as_ptr().cast()) } != 0 {
+            return Ok(());
+        }
+        let got = object.get_type().name()?.to_string();
+        Err(PyTypeError::new_err(format!("{what}: expected a torch.Tensor, got {got}")))
+    }
+
+    /// The tensor, or a copy of one whose memory has its elements' negatives, which DLPack's view does not tell: such
+    /// is the imaginary part of a conjugate.
+    pub(crate) fn resolved<'py>(
+        &self,
+        what: &str,
+        tensor: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = tensor.py();
+        self.expect(what, tensor)?;
+        if !tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()? {
+            return Ok(tensor.clone());
+        }
+        tensor.call_method0(intern!(py, "detach"))?.call_method0(intern!(py, "resolve_neg"))
+    }
+
     /// What a tensor has.
     pub(crate) fn view<'a>(&self, what: &'static str, tensor: &'a Bound<'_, PyAny>) -> PyResult<Tensor<'a>> {
         let py = tensor.py();
-        // SAFETY: both are alive. (`isinstance` would ask the type's own type.)
-        if unsafe { ffi::PyObject_TypeCheck(tensor.as_ptr(), self.tensor.as_ptr().cast()) } == 0 {
-            let got = tensor.get_type().name()?.to_string();
-            return Err(PyTypeError::new_err(format!("{what}: expected a torch.Tensor, got {got}")));
-        }
+        self.expect(what, tensor)?;
         let mut view = View {
             data: ptr::null_mut(),
             device_type: 0,
@@ -214,6 +234,11 @@ impl Tensor<'_> {
             expected *= n;
         }
         true
+    }
+
+    /// Whether its last axis has neighbours in memory: no part of complex numbers, as lazily negated tensors are.
+    pub(crate) fn dense(&self) -> bool {
+        self.strides.last().is_none_or(|stride| *stride == 1)
     }
 
     /// Its elements, which lie together.

@@ -128,15 +128,17 @@ fn together<'a>(
     tensor: &'a mut Bound<'_, PyAny>,
     written: bool,
 ) -> PyResult<Tensor<'a>> {
-    if torch.view(what, tensor)?.contiguous() {
+    let view = torch.view(what, tensor)?;
+    let (together, dense) = (view.contiguous(), view.dense());
+    let py = tensor.py();
+    if together && (dense || !tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()?) {
         return torch.view(what, tensor);
     }
     if written {
         let words = format!("{what}: expected a contiguous tensor, to step it in place");
         return Err(PyValueError::new_err(words));
     }
-    let py = tensor.py();
-    let detached = tensor.call_method0(intern!(py, "detach"))?;
+    let detached = tensor.call_method0(intern!(py, "detach"))?.call_method0(intern!(py, "resolve_neg"))?;
     *tensor = detached.call_method0(intern!(py, "contiguous"))?;
     torch.view(what, tensor)
 }
@@ -153,6 +155,7 @@ fn torch_forward<'py>(
     clean: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let torch = Torch::get(x.py())?;
+    let x = &torch.resolved("x", x)?;
     let input = torch.view("x", x)?;
     by_dtype!(input, forward(torch, x.py(), &input, params, activations, (keep, clean)))
 }
@@ -206,6 +209,7 @@ fn torch_backward<'py>(
     need_dx: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let torch = Torch::get(x.py())?;
+    let (dy, x) = (&torch.resolved("dy", dy)?, &torch.resolved("x", x)?);
     let input = torch.view("x", x)?;
     let flat = |_: &[usize], len| Ok(vec![torch.empty(x.py(), &[len], input.dtype()?)?]);
     let of = (dy, &input, kept);
@@ -226,6 +230,7 @@ fn torch_gradients<'py>(
     need_dx: bool,
 ) -> PyResult<Gradients<'py>> {
     let torch = Torch::get(x.py())?;
+    let (dy, x) = (&torch.resolved("dy", dy)?, &torch.resolved("x", x)?);
     let input = torch.view("x", x)?;
     let apart = |widths: &[usize], _| {
         let (py, dtype) = (x.py(), input.dtype()?);
@@ -311,6 +316,7 @@ fn torch_train_step<'py>(
     clip: Option<f64>,
 ) -> PyResult<(f64, Option<f64>, bool)> {
     let torch = Torch::get(x.py())?;
+    let (x, y) = (&torch.resolved("x", x)?, &torch.resolved("y", y)?);
     let (input, loss) = (torch.view("x", x)?, Loss::read(loss)?);
     match (input.dtype()?, &optimizer.rule) {
         (Dtype::F32, Typed::F32(rule)) => {

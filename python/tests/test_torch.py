@@ -117,6 +117,26 @@ def test_strided_expanded_and_shaped_inputs(sizes):
     assert torch.allclose(got, x.grad, atol=1e-4)
 
 
+def test_tensors_that_are_negated_lazily():
+    """Such are the imaginary parts of conjugates: their memory has what they are the negatives of."""
+    lazy = lambda *shape: torch.randn(*shape, dtype=torch.cfloat).conj().imag
+    _, net = twins([3, 7, 1])
+    tensors = lazy(5, 3), lazy(5, 1), lazy(5, 1), lazy(1, 3), lazy(1)
+    assert all(t.is_neg() for t in tensors)
+
+    def results(x, dy, y, weight, bias):
+        with torch.no_grad():
+            out = [net(x)]
+        out += torch.autograd.grad(net(x), list(net.parameters()), dy)
+        # A bias of one element lies together however long its stride is.
+        out.append(nt.mlp(x, [weight, bias], "identity"))
+        loss = nt.train_step(copy.deepcopy(net), x, y, "mse", nablas.Sgd(net.param_len, 0.1))
+        return out + [torch.tensor(loss)]
+
+    expected = results(*(t.resolve_neg() for t in tensors))
+    assert all(torch.equal(a, b) for a, b in zip(results(*tensors), expected, strict=True))
+
+
 def flat(module):
     """Whether the parameters lie in one buffer."""
     at, ok = module._tensors()[0].data_ptr(), True
