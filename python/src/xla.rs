@@ -106,6 +106,9 @@ fn forward<T: Cached>(frame: &Frame) -> Done {
     params.goes_with(all)?;
     x.goes_with(all)?;
     let count = all.iter().product::<i64>() as usize;
+    if count == 0 {
+        return Ok(());
+    }
     let one = state.is_none() && params.front.iter().all(|n| *n == 1) && x.front == all;
     let (calls, times) = if one { (1, count) } else { (count, 1) };
     let net = network::<T>(frame, rows * times)?;

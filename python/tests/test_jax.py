@@ -77,6 +77,16 @@ def test_an_empty_batch():
     assert not grads.any()
 
 
+def test_vmap_over_nothing():
+    params, x = data((3, 4, 2), 5)
+    f = lambda p, x: nj.mlp(p, x, sizes=(3, 4, 2))
+    grad = jax.grad(lambda p, x: f(p, x).sum())
+    none, no_params = jnp.zeros((0, *x.shape)), jnp.zeros((0, *params.shape))
+    for of, axes in (((params, none), (None, 0)), ((no_params, x), (0, None)), ((no_params, none), 0)):
+        assert jax.vmap(f, axes)(*of).shape == (0, 5, 2)
+        assert jax.vmap(grad, axes)(*of).shape == (0, *params.shape)
+
+
 def test_vmap_in_every_way():
     sizes, n = (3, 6, 2), 4
     params, _ = data(sizes, 1)
