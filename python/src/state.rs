@@ -25,7 +25,8 @@ impl<T: Cached> Net<T> {
     }
 }
 
-/// Runs a call on the memory of a state: where it lies, or on a copy if that starts no cache line.
+/// Runs a call on the memory of a state: where it lies, or on a copy if that starts no cache line. A copy that is
+/// written has zeros where the state has gaps.
 ///
 /// # Safety
 /// The state's memory is the call's: to write if it is `written`, and else to read.
@@ -40,6 +41,10 @@ pub(crate) unsafe fn with_state<T: Cached, R>(
     }
     net.with_spare(|spare| {
         let lines = (state.len * size_of::<T>()).div_ceil(64);
+        if written {
+            // What another call has left here would else fill the gaps.
+            spare.state.clear();
+        }
         spare.state.resize(lines, Line([0; 64]));
         let copy = spare.state.as_mut_ptr().cast::<T>();
         // SAFETY: the caller's promise; the lines hold as many elements, and are the call's own.
