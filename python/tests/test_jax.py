@@ -185,6 +185,10 @@ def test_what_does_not_fit_is_refused():
         (ValueError, "activation", lambda: nj.mlp(params, x, sizes=sizes, activation="relux")),
         (ValueError, "layers: expected at least one", lambda: nj.mlp(params[:0], x, sizes=(3,))),
         (ValueError, "layer 0", lambda: nj.mlp([(x, x)] * 2, x, sizes=sizes)),
+        (ValueError, "of 2 layers, got 3", lambda: nj.mlp(nj.unravel(params, sizes) + [(x, x)], x, sizes=sizes)),
+        (ValueError, "of 2 layers, got 1", lambda: nj.mlp(nj.unravel(params, sizes)[:1], x, sizes=sizes)),
+        (TypeError, "layer 0: expected two arrays", lambda: nj.mlp([([[1.0]], [0.0])], x, sizes=(1, 1))),
+        (TypeError, "layer 0: expected two arrays", lambda: nj.mlp([x], x, sizes=(1, 1))),
         (ValueError, "a layer's width", lambda: nj.mlp(params[:1], x[:, :0], sizes=(0, 1))),
     ):
         with pytest.raises(error, match=words):

@@ -97,6 +97,20 @@ def _mlp_backward(sizes: tuple[int, ...], activations: str, saved: Any, dy: Any)
 _mlp.defvjp(_mlp_forward, _mlp_backward, symbolic_zeros=True)
 
 
+def _check_layers(layers: Sequence[Any], sizes: tuple[int, ...]) -> None:
+    """Refuses what is not W and b of each layer."""
+    if len(layers) != len(sizes) - 1:
+        raise ValueError(f"params: expected W and b of {len(sizes) - 1} layers, got {len(layers)}")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, (list, tuple)) or len(layer) != 2 or not all(hasattr(p, "shape") for p in layer):
+            raise TypeError(f"params: layer {i}: expected two arrays, W and b")
+        expected, (w, b) = (sizes[i + 1], sizes[i]), layer
+        if tuple(w.shape) != expected or tuple(b.shape) != expected[:1]:
+            raise ValueError(
+                f"params: layer {i}: expected W of {expected} and b of {expected[:1]}, got {w.shape}, {b.shape}"
+            )
+
+
 def mlp(
     params: Any,
     x: Any,
@@ -115,12 +129,7 @@ def mlp(
     """
     sizes = tuple(int(n) for n in sizes)
     if isinstance(params, (list, tuple)):
-        for layer, (w, b) in enumerate(params):
-            expected = sizes[layer + 1], sizes[layer]
-            if tuple(w.shape) != expected or tuple(b.shape) != expected[:1]:
-                raise ValueError(
-                    f"params: layer {layer}: expected W of {expected} and b of {expected[:1]}, got {w.shape}, {b.shape}"
-                )
+        _check_layers(params, sizes)
         params = ravel(params)
     params, x = jnp.asarray(params), jnp.asarray(x)
     if params.dtype != x.dtype or str(x.dtype) not in ("float32", "float64"):
