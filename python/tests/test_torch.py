@@ -199,6 +199,15 @@ def test_whatever_rebinds_storage_leaves_results_right():
     close(step(copy.deepcopy(ours).double(), x.double(), weight.double()), [e.double() for e in expected])
 
 
+def test_shared_parameters_stay_shared():
+    _, net = twins([5, 7, 2])
+    x = torch.randn(9, 5)
+    expected = net(x)
+    assert net.share_memory() is net and all(p.is_shared() for p in net.parameters())
+    net.flatten_parameters()
+    assert all(p.is_shared() for p in net.parameters()) and torch.equal(net(x), expected)
+
+
 def test_a_parametrised_layer():
     theirs, ours = twins([5, 7, 2])
     x = torch.randn(9, 5)

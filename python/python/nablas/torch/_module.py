@@ -79,12 +79,15 @@ class MLP(nn.Module):
     def flatten_parameters(self) -> None:
         """Lays the parameters into one buffer, if they do not lie so: each stays the `nn.Parameter` that it is.
 
-        What moves them calls it (`.to()`, `.double()`); after `copy.deepcopy` or `load_state_dict(assign=True)` it
-        makes `train_step` need no copies again. Nothing else depends on it.
+        Parameters in shared memory stay there. What moves them calls it (`.to()`, `.double()`); after `copy.deepcopy`
+        or `load_state_dict(assign=True)` it makes `train_step` need no copies again. Nothing else depends on it.
         """
         params = [p for layer in self.layers for p in (layer.weight, layer.bias)]
-        # What has no memory of the CPU is left as it is, and refused when it is called.
+        # What has no memory of the CPU is left as it is, and refused when it is called. What is shared stays where
+        # other processes see it.
         if any(p.device.type != "cpu" or type(p.data) is not Tensor or p.dtype != params[0].dtype for p in params):
+            return
+        if any(p.is_shared() for p in params):
             return
         at, size = params[0].data_ptr(), params[0].element_size()
         for p in params:
