@@ -482,6 +482,12 @@ def test_what_does_not_fit_is_refused():
         "torch.Tensor",
         lambda: nablas._nablas.torch_forward(x.numpy(), net._tensors(), "tanh,identity", True),
     )
+    for lower in (torch.bfloat16, torch.float16):
+        there = copy.deepcopy(net).to(lower)
+        assert all(p.dtype == lower for p in there.parameters())
+        refused(TypeError, "float32 or float64", lambda: there(x))
+        refused(TypeError, "float32 or float64", lambda: there(x.to(lower)))
+        assert flat(there.float()) and torch.allclose(there(x), net(x), atol=0.1)
     refused(ValueError, "activation", lambda: nt.MLP([3, 2, 1], "relux"))
     refused(ValueError, "layer", lambda: nt.MLP([3]))
     refused(TypeError, "float16", lambda: nt.MLP([3, 2], dtype=torch.float16))

@@ -83,9 +83,12 @@ class MLP(nn.Module):
         or `load_state_dict(assign=True)` it makes `train_step` need no copies again. Nothing else depends on it.
         """
         params = [p for layer in self.layers for p in (layer.weight, layer.bias)]
-        # What has no memory of the CPU is left as it is, and refused when it is called. What is shared stays where
-        # other processes see it.
-        if any(p.device.type != "cpu" or type(p.data) is not Tensor or p.dtype != params[0].dtype for p in params):
+        # What has no memory of the CPU, or another type, is left as it is, and refused when it is called. What is
+        # shared stays where other processes see it.
+        dtype = params[0].dtype
+        if dtype not in _DTYPES or any(
+            p.device.type != "cpu" or type(p.data) is not Tensor or p.dtype != dtype for p in params
+        ):
             return
         if any(p.is_shared() for p in params):
             return
