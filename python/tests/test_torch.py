@@ -604,6 +604,9 @@ def test_train_step_refuses_and_leaves_all_as_it_was():
     tied = copy.deepcopy(net)
     tied.layers[1].bias.data = tied.layers[0].bias.data[:3]
     refused(ValueError, "overlap", lambda: step(tied, x, y, "mse", adam))
+    normed = copy.deepcopy(net)
+    torch.nn.utils.parametrizations.weight_norm(normed.layers[0])
+    refused(ValueError, "computed from others", lambda: step(normed, x, y, "mse", adam))
     net.layers[0].weight.requires_grad_(False)
     refused(ValueError, "require a gradient", lambda: step(net, x, y, "mse", adam))
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), before))

@@ -27,7 +27,8 @@ def train_step(
 
     It has the bits of the forward pass, the gradient and the step in turn. No `.grad` is read or written, and nothing
     enters autograd's graph; graphs that have saved the parameters notice that these have changed. All parameters are
-    stepped: one that does not require a gradient is a ValueError.
+    stepped: one that does not require a gradient is a ValueError, and so is one that is computed from others, as of a
+    parametrised layer.
     """
     if not isinstance(optimizer, _nablas.Optimizer):
         kind = f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
@@ -36,6 +37,8 @@ def train_step(
     for p in params:
         if not p.requires_grad:
             raise ValueError("train_step: a parameter does not require a gradient, but all are stepped")
+        if not p.is_leaf:
+            raise ValueError("train_step: a parameter is computed from others, which would not be stepped")
     value, _, _ = _nablas.torch_train_step(params, x, y, module._activations, loss, optimizer, clip)
     torch.autograd.graph.increment_version(params)
     return value
