@@ -391,6 +391,17 @@ def test_compile_with_inductor():
         assert torch.allclose(compiled(x), theirs(x), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_a_trace_records_the_operators():
+    _, net = twins([5, 7, 2])
+    x = torch.randn(9, 5)
+    with torch.no_grad():
+        traced = torch.jit.trace(net, x)
+        assert "nablas::mlp_forward" in str(traced.inlined_graph)
+        for other in (x, torch.randn(9, 5), torch.randn(4, 5)):
+            assert torch.equal(traced(other), net(other))
+
+
 def test_func_transforms():
     theirs, ours = twins([3, 6, 2])
     x, params = torch.randn(4, 5, 3), {k: v.detach() for k, v in ours.named_parameters()}

@@ -161,9 +161,13 @@ class Eager(torch.autograd.Function):
 
 
 def _watched(x: Tensor) -> bool:
-    """Whether something looks on that must see the operators: a transform, a mode, a tensor of another class."""
+    """Whether something looks on that must see the operators: a transform, a mode, a trace, a tensor of another
+    class."""
     return (
-        type(x) is not Tensor or torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack() > 0
+        type(x) is not Tensor
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
     )
 
 
