@@ -338,6 +338,23 @@ def test_a_second_derivative_is_refused_in_words():
         torch.func.grad(lambda a: torch.func.grad(lambda b: net(b).sum())(a).square().sum())(x.detach())
 
 
+def test_forward_mode_is_refused_in_words():
+    _, net = twins([5, 7, 1])
+    x, params = torch.randn(9, 5), {k: v.detach() for k, v in net.named_parameters()}
+    for mode in (torch.no_grad, torch.enable_grad):
+        with mode(), torch.autograd.forward_ad.dual_level():
+            # Without a tangent, nothing is lost.
+            assert net(x).shape == (9, 1)
+            dual = lambda t: torch.autograd.forward_ad.make_dual(t, torch.ones_like(t))
+            refused(NotImplementedError, "forward mode is not built", lambda: net(dual(x)))
+            moved = {k: dual(v) for k, v in params.items()}
+            refused(
+                NotImplementedError, "forward mode is not built", lambda: torch.func.functional_call(net, moved, (x,))
+            )
+        with mode():
+            refused(NotImplementedError, "forward mode is not built", lambda: torch.func.jvp(net, (x,), (x,)))
+
+
 def test_anomaly_mode_and_saved_tensor_hooks():
     _, net = twins([5, 7, 2])
     x = torch.randn(9, 5)

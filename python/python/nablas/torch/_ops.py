@@ -11,6 +11,7 @@ from typing import Any, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from nablas import _nablas
 from nablas._network import STATE_ROWS, state_of_rows
@@ -184,6 +185,9 @@ def mlp(x: Tensor, params: Sequence[Tensor], activations: str) -> Tensor:
         if grad:
             return Traced.apply(x, activations, *params)[0]
         return forward_op(x, params, activations, False)[0]
+    # Below 0 no level of forward mode is open.
+    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in (x, *params)):
+        raise NotImplementedError("nablas.torch: forward mode is not built: use torch.nn for this network")
     if _watched(x):
         # Tensors of a transform do not say whether one outside of it differentiates.
         if torch.is_grad_enabled():
