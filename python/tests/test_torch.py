@@ -532,6 +532,19 @@ def test_what_does_not_fit_is_refused():
     refused(ValueError, "aligned", lambda: net(torch.from_numpy(odd)))
 
 
+SUBCLASSED = [nn.GELU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.ReLU]
+HOOKS = [
+    "register_forward_pre_hook", "register_forward_hook", "register_full_backward_pre_hook",
+    "register_full_backward_hook",
+]  # fmt: skip
+
+
+def hooked(module, register):
+    """The module with a hook."""
+    getattr(module, register)(lambda *_: None)
+    return module
+
+
 def test_from_sequential_says_what_it_cannot():
     ok = nn.Sequential(
         nn.Linear(3, 4), nn.GELU("tanh"), nn.Identity(), nn.Dropout(0.0), nn.Linear(4, 4), nn.Linear(4, 2), nn.Sigmoid()
@@ -547,9 +560,16 @@ def test_from_sequential_says_what_it_cannot():
         ([nn.Linear(3, 4), nn.Tanh(), nn.Tanh()], "a layer before an activation"),
         ([nn.Linear(3, 4), nn.Dropout(0.5)], "1: Dropout"),
         ([nn.Linear(3, 4), nn.Softplus(beta=2)], "1: Softplus"),
+        ([nn.Linear(3, 4), nn.Softplus(threshold=5)], "1: Softplus"),
+        *(([nn.Linear(3, 4), type("Other", (kind,), {})()], "1: Other") for kind in SUBCLASSED),
+        *(([hooked(nn.Linear(3, 4), hook), nn.Tanh()], "0: Linear.*without hooks") for hook in HOOKS),
+        ([nn.Linear(3, 4), hooked(nn.Tanh(), HOOKS[0])], "1: Tanh.*without hooks"),
         ([], "at least one"),
     ):
         refused(ValueError, words, lambda: nt.from_sequential(nn.Sequential(*modules)))
+    another = type("Another", (nn.Sequential,), {"forward": lambda self, x: 2 * super().forward(x)})
+    refused(ValueError, "Another: expected a nn.Sequential", lambda: nt.from_sequential(another(nn.Linear(3, 4))))
+    refused(ValueError, "without hooks", lambda: nt.from_sequential(hooked(nn.Sequential(nn.Linear(3, 4)), HOOKS[0])))
 
 
 @pytest.mark.parametrize("module, name", [

@@ -159,15 +159,26 @@ _NAMES: dict[type[nn.Module], str] = {
 }
 
 
+#: Where a module has hooks.
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def _check_hooks(what: str, module: nn.Module) -> None:
+    """Refuses a module with hooks, which would not run any more."""
+    if any(getattr(module, hooks) for hooks in _HOOKS):
+        raise ValueError(f"{what}: expected a module without hooks")
+
+
 def _name(module: nn.Module) -> str:
-    """The activation that a module is."""
-    if isinstance(module, nn.GELU):
+    """The activation that a module is; a subclass may be anything."""
+    if type(module) is nn.GELU:
         return "gelu" if module.approximate == "none" else "gelu_tanh"
-    if isinstance(module, nn.LeakyReLU):
+    if type(module) is nn.LeakyReLU:
         return f"leaky_relu:{module.negative_slope}"
-    if isinstance(module, nn.ELU):
+    if type(module) is nn.ELU:
         return f"elu:{module.alpha}"
-    if isinstance(module, nn.Softplus) and module.beta == 1:
+    # Beyond its threshold it is the identity: from PyTorch's own on, 20, to within float32's rounding.
+    if type(module) is nn.Softplus and module.beta == 1 and module.threshold >= 20:
         return "softplus"
     name = _NAMES.get(type(module))
     if name is None:
@@ -183,12 +194,19 @@ def from_sequential(module: nn.Sequential) -> MLP:
     nothing are understood.
 
     Raises ValueError for what it cannot convert, and says what that is: another module, a layer without a bias, two
-    activations in a row, an activation before the first layer, an activation with a parameter that nablas has not.
+    activations in a row, an activation before the first layer, an activation with a parameter that nablas has not,
+    hooks of modules that would not run, a subclass, which may compute anything.
     """
+    if type(module).forward is not nn.Sequential.forward:
+        raise ValueError(f"{type(module).__name__}: expected a nn.Sequential")
+    _check_hooks(type(module).__name__, module)
     modules: dict[str, nn.Linear] = {}
     activations: list[str] = []
     for name, child in module._modules.items():
-        if child is None or isinstance(child, nn.Dropout) and child.p == 0:
+        if child is None:
+            continue
+        _check_hooks(f"{name}: {child}", child)
+        if type(child) is nn.Dropout and child.p == 0:
             continue
         if type(child) is nn.Linear:
             if child.bias is None:
