@@ -2,8 +2,9 @@
 
     python contenders.py CONTENDER KIND WORKLOAD THREADS
 
-KIND `step`: forward, mean squared error, gradient, Adam. KIND `grad`: the same without Adam. It says its version and
-the first losses, then for each line `SECONDS SAMPLES` on standard input the microseconds of a step in each sample.
+KIND `step`: forward, mean squared error, gradient, Adam. KIND `grad`: the same without Adam. It says its version, the
+first losses and for `grad` the norm of the gradient, then for each line `SECONDS SAMPLES` on standard input the
+microseconds of a step in each sample.
 """
 
 import json
@@ -40,9 +41,10 @@ def numpy_step(work, kind, threads):
     plan, params = mlp.plan(work.batch, threads=threads), flat(layers)
     if kind == "step":
         adam = nablas.Adam(params, RATE)
-        return lambda: plan.train_step(params, x, "mse", y, adam).loss, nablas.__version__
+        return lambda: plan.train_step(params, x, "mse", y, adam).loss, nablas.__version__, None
     grads = np.empty_like(params)
-    return lambda: plan.value_and_grad(params, x, "mse", y, out=grads)[0], nablas.__version__
+    step = lambda: plan.value_and_grad(params, x, "mse", y, out=grads)[0]
+    return step, nablas.__version__, lambda: grads
 
 
 def torch_module(work, layers, ours):
@@ -96,7 +98,7 @@ def torch_step(work, kind, threads, ours=False, compiled=False):
             adam.step()
         return value.detach()
 
-    return step, torch.__version__
+    return step, torch.__version__, lambda: np.concatenate([p.grad.reshape(-1) for p in params])
 
 
 def train_step(work, kind, threads):
@@ -110,7 +112,7 @@ def train_step(work, kind, threads):
     layers, x, y = work.data()
     net, x, y = torch_module(work, layers, True), torch.from_numpy(x), torch.from_numpy(y)
     adam = nablas.Adam(net.param_len, RATE)
-    return lambda: nablas.torch.train_step(net, x, y, "mse", adam), nablas.__version__
+    return lambda: nablas.torch.train_step(net, x, y, "mse", adam), nablas.__version__, None
 
 
 def jax_step(work, kind, threads, ours=False):
@@ -137,7 +139,8 @@ def jax_step(work, kind, threads, ours=False):
     loss = jax.value_and_grad(lambda p, x, y: jnp.mean((net(p, x) - y) ** 2))
     if kind == "grad":
         run = jax.jit(loss)
-        return lambda: jax.block_until_ready(run(params, x, y))[0], jax.__version__
+        grads = lambda: np.concatenate([np.ravel(g) for g in jax.tree.leaves(run(params, x, y)[1])])
+        return lambda: jax.block_until_ready(run(params, x, y))[0], jax.__version__, grads
 
     def adam(state, x, y):
         p, m, v, t = state
@@ -158,7 +161,7 @@ def jax_step(work, kind, threads, ours=False):
         jax.block_until_ready(state[0])
         return value
 
-    return step, jax.__version__
+    return step, jax.__version__, None
 
 
 def sklearn_step(work, kind, threads):
@@ -179,7 +182,7 @@ def sklearn_step(work, kind, threads):
         # It halves the square.
         return 2 * model.loss_
 
-    return step, sklearn.__version__
+    return step, sklearn.__version__, None
 
 
 #: Name: (its steps, kinds, whether it is nablas).
@@ -202,9 +205,11 @@ def takes(name, work, kind):
 
 def main():
     work = next(w for w in workloads.workloads() if w.name == WORKLOAD)
-    step, version = CONTENDERS[NAME][0](work, KIND, THREADS)
+    step, version, grads = CONTENDERS[NAME][0](work, KIND, THREADS)
     losses = [float(step()) for _ in range(3)]
-    print(json.dumps({"version": version, "losses": losses}), flush=True)
+    # Losses of the kind `grad` are those of the forward pass alone.
+    norm = float(np.linalg.norm(grads().astype(np.float64))) if KIND == "grad" else None
+    print(json.dumps({"version": version, "losses": losses, "norm": norm}), flush=True)
     clock = time.perf_counter
     for line in sys.stdin:
         seconds, samples = float(line.split()[0]), int(line.split()[1])

@@ -6,8 +6,8 @@
 
 Every contender is a process of its own, all of them alive at once, which take turns: A B C A B C …, 30 ms apart, so
 that idle threads have stopped spinning. All make the same step on the same data, in float32: forward, the mean squared
-error, its gradient, and for the kind `step` one of Adam. Their first losses are compared before anything is timed. The
-best sample counts.
+error, its gradient, and for the kind `step` one of Adam. Their first losses are compared before anything is timed, and
+for the kind `grad` the norms of their gradients. The best sample counts.
 """
 
 import argparse
@@ -64,9 +64,11 @@ class Worker:
 
 
 def agree(workers):
-    """Refuses contenders whose losses are not those of the first; what they are."""
-    first = workers[0].losses
+    """Refuses contenders whose losses, or norm of the gradient, are not those of the first; what the losses are."""
+    first, norm = workers[0].losses, workers[0].norm
     for worker in workers:
+        if norm is not None and not abs(norm - worker.norm) <= 1e-3 * norm:
+            sys.exit(f"{worker.name}: a gradient of norm {worker.norm}, {workers[0].name} has {norm}")
         # scikit-learn goes on from an optimizer that has made a step: only its first loss is comparable.
         count = 1 if worker.name == "scikit-learn" else len(first)
         for a, b in zip(first[:count], worker.losses):
@@ -82,8 +84,10 @@ def measure(work, kind, threads, options):
         if takes(name, work, kind):
             worker = Worker(name, kind, work, threads)
             hello = worker.answer()
-            worker.version, worker.losses = hello["version"], hello["losses"]
+            worker.version, worker.losses, worker.norm = hello["version"], hello["losses"], hello["norm"]
             workers.append(worker)
+    if not workers:
+        return {}
     print(
         f"\n{kind} {work.name}, {threads} threads: losses agree, {' '.join(f'{x:.6f}' for x in agree(workers))}",
         flush=True,
@@ -108,8 +112,9 @@ def peak(machine, threads):
 
 
 def show(work, kind, result, top):
-    """A table of one workload."""
-    ours = min(us for name, (us, _, _) in result.items() if CONTENDERS[name][2])
+    """A table of one workload, beside nablas' best; without one, the best of all."""
+    bests = {name: us for name, (us, _, _) in result.items()}
+    ours = min([us for name, us in bests.items() if CONTENDERS[name][2]] or bests.values(), default=None)
     for name, (best, median, version) in sorted(result.items(), key=lambda item: item[1][0]):
         rate = work.flop() / best / 1e3
         share = f"{rate / top:6.1%}" if top else ""
