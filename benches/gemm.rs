@@ -92,7 +92,7 @@ fn gemm(c: &mut Criterion) {
             let timing = time_flop(&mut group, BenchmarkId::new("nablas", t), flop, peak, |_| {
                 gemm.run(1.0, a, b, 0.0, view(&mut product, m, n), &mut scratch).expect("the shapes agree");
             });
-            case.note("nablas", timing);
+            case.note("nablas", "", timing);
             for peer in Peer::ALL {
                 let timing = time_flop(&mut group, BenchmarkId::new(peer.name(), t), flop, peak, |check| {
                     peer.product(t, a, b, view(&mut product, m, n));
@@ -100,7 +100,7 @@ fn gemm(c: &mut Criterion) {
                         same(peer.name(), &product, &reference);
                     }
                 });
-                case.note(peer.name(), timing);
+                case.note(peer.name(), "", timing);
             }
         }
         group.finish();

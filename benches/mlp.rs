@@ -113,7 +113,7 @@ fn step<T: Scalar + ComplexField + GemmScalar>(
                 same_gradient(name, &mlp, &grads, &reference);
             }
         });
-        case.note(name, timing);
+        case.note(name, "", timing);
     };
     contender("nablas", &mut planned(threads, BackendKind::Native));
     contender("nablas on matrixmultiply", &mut planned(threads, BackendKind::MatrixMultiply));

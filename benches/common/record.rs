@@ -52,14 +52,14 @@ pub(crate) struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Notes how long a contender took in a loop, if records are wanted.
-    pub(crate) fn note(&self, contender: &str, timing: Option<Timing>) {
+    /// Notes how long a contender of this version took in a loop, if records are wanted. nablas' is the commit.
+    pub(crate) fn note(&self, contender: &str, version: &str, timing: Option<Timing>) {
         let (Some(folder), Some(timing), false) = (env::var_os("NABLAS_RECORD"), timing, quick()) else {
             return;
         };
         let dims = self.dims.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
         let (batch, threads) = (self.batch.to_string(), self.threads.to_string());
-        let version = if contender.starts_with("nablas") { commit() } else { String::new() };
+        let version = if contender.starts_with("nablas") { commit() } else { version.to_owned() };
         let numbers =
             [1e6 * timing.min, 1e6 * timing.median, self.flop as f64 / timing.min / 1e9, self.peak / 1e9];
         let [min, median, rate, peak] = numbers.map(|x| format!("{x:.3}"));
@@ -80,10 +80,16 @@ impl Case<'_> {
             &rate,
             &peak,
         ];
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join(machine());
+        let folder = root().join(folder).join(machine());
         let file = folder.join(format!("{}-{}.csv", today(), commit()));
         put(&file, &StringRecord::from(&row[..])).expect("NABLAS_RECORD names a directory to write to");
     }
+}
+
+/// The root of the repository, from whatever package this is a part of.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("benches/record").is_dir()).unwrap_or(package)
 }
 
 /// Adds a row, in place of one of the same key.
