@@ -13,6 +13,8 @@ pub mod backend;
 pub mod dense;
 mod engine;
 pub mod error;
+#[cfg(feature = "faer")]
+mod faer;
 pub mod gemm;
 pub mod init;
 pub mod isa;

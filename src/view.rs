@@ -103,7 +103,7 @@ impl Layout {
 }
 
 /// Refuses strides that map two elements onto one address.
-#[cfg(feature = "ndarray")]
+#[cfg(any(feature = "ndarray", feature = "faer"))]
 pub(crate) fn check_distinct(rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Result<()> {
     let layout = Layout { rows, cols, row_stride, col_stride };
     let aliased = Error::Aliased { shape: Shape::new(rows, cols), row_stride, col_stride };

@@ -35,7 +35,7 @@ fn check_rate(rate: f64) -> Result<()> {
 }
 
 /// A buffer of zeros.
-fn zeros<T: Scalar>(what: &'static str, len: usize) -> Result<Vec<T>> {
+pub(crate) fn zeros<T: Scalar>(what: &'static str, len: usize) -> Result<Vec<T>> {
     let bytes = (len as u128).saturating_mul(size_of::<T>() as u128);
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(len).map_err(|_| Error::Memory { what, bytes })?;
