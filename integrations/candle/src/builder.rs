@@ -66,7 +66,7 @@ impl FusedMlpBuilder {
     }
 
     /// The network of these layers, in place of those that were listed; see [`FusedMlp::from_linears`].
-    pub(crate) fn from_linears(mut self, linears: &[(&Linear, Activation<f64>)]) -> Result<FusedMlp> {
+    pub(crate) fn of_linears(mut self, linears: &[(&Linear, Activation<f64>)]) -> Result<FusedMlp> {
         for (layer, (linear, activation)) in linears.iter().enumerate() {
             let (outputs, inputs) = linear.weight().dims2()?;
             let before = self.network.layers.last().map_or(inputs, |l| l.0);

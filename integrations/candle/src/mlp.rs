@@ -91,7 +91,7 @@ impl FusedMlp {
     /// Layers that don't fit one another, of different types or on another device than the CPU; a type other than `F32` or
     /// `F64`; no layers; a parameter of an activation out of its domain.
     pub fn from_linears(linears: &[(&Linear, Activation<f64>)]) -> Result<Self> {
-        FusedMlpBuilder::new(0).from_linears(linears)
+        FusedMlpBuilder::new(0).of_linears(linears)
     }
 
     /// The same network with its parameters moved into one new variable. [`vars`](Self::vars) then is that variable alone;
