@@ -7,7 +7,7 @@
 import re
 import textwrap
 
-from .data import Record, ours_and_other
+from .data import OURS, Record, ours_and_other
 
 MARKS = re.compile(r"(<!-- record: (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 ACTIVATIONS = {"relu": "ReLU", "silu": "SiLU", "gelu_tanh": "GELU (tanh)"}
@@ -167,7 +167,31 @@ def products(machine):
     return [*wrap(caption(record)), "", *table(["m×n×k", *names], range(1, len(names) + 1), rows)]
 
 
+# What each is, in the table of a framework: rows of its source have contenders of these names.
+ARMS = {OURS: "FusedMlp", f"{OURS}, W and b apart": "W and b apart", f"{OURS} train_step": "`train_step`"}
+
+
+def framework(machine, source):
+    """Steps in a framework alone, and what nablas' module takes there: times, and how many times as fast it is."""
+    try:
+        record = Record(machine, source)
+    except LookupError:
+        return [f"There is no record of {source} on this machine yet."]
+    arms = {c: name for c, name in ARMS.items() if any(r.contender == c for r in record.rows)}
+    head = ["network", "batch", "activation", "threads", source, *arms.values()]
+    rows = []
+    for _, by_threads in record.workloads():
+        for t, found in by_threads.items():
+            of = {r.contender: r for r in found}
+            alone = of[source].us()
+            cells = [network(found[0].dims), f"{found[0].batch:,}", activation(found[0].activation), str(t), time(alone)]
+            rows.append(cells + [f"{time(of[c].us())} ({alone / of[c].us():.1f}×)" if c in of else "–" for c in arms])
+    return [*wrap(caption(record)), "", *table(head, {1, *range(3, len(head))}, rows)]
+
+
 KINDS = {
+    "candle": lambda machine: framework(machine, "candle"),
+    "burn": lambda machine: framework(machine, "burn"),
     "readme": lambda machine: steps(machine, ratio=False),
     "steps": steps,
     "cold": lambda machine: steps(machine, pace="cold"),
