@@ -14,9 +14,9 @@ cargo test --workspace --doc --locked
 
 echo "--- examples"
 for package in nablas-candle nablas-burn; do
-  cargo run --locked -q -p $package --example digits -- --epochs 2 | tee "$CARGO_TARGET_DIR/output"
+  cargo run --locked -q -p $package --example digits -- --epochs 6 | tee "$CARGO_TARGET_DIR/output"
   grep -q '^test accuracy 0.[89]' "$CARGO_TARGET_DIR/output"
-  cargo run --locked -q -p $package --example policy -- 12 | tee "$CARGO_TARGET_DIR/output"
+  cargo run --locked -q -p $package --example policy -- 25 | tee "$CARGO_TARGET_DIR/output"
   # It begins with twenty pushes.
   awk '/^mean length/ {found = $3 > 35} END {exit !found}' "$CARGO_TARGET_DIR/output"
 done
