@@ -102,6 +102,13 @@ impl<T: Scalar> Network<T> {
         })
     }
 
+    /// States that forward passes have left and somebody holds, those of plans aside that others have displaced.
+    pub fn states(&self) -> usize {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        // A state has its plan.
+        plans.iter().map(|pool| Arc::strong_count(pool) - 1).sum()
+    }
+
     /// The plan for a batch: one for all up to the next power of two.
     fn pool(&self, batch: usize) -> Result<Arc<Pool<T>>> {
         let room = batch.max(1).checked_next_power_of_two().unwrap_or(batch);

@@ -38,14 +38,11 @@ impl<T: Scalar> Pool<T> {
         result
     }
 
-    /// A state with room for so many rows: the smallest that waits, or a new one.
-    fn state(&self, batch: usize) -> Result<Kept<T>> {
-        let spare = &mut self.spare().states;
-        let fits = spare.iter().enumerate().filter(|(_, kept)| kept.room() >= batch);
-        match fits.min_by_key(|(_, kept)| kept.room()).map(|(at, _)| at) {
-            Some(at) => Ok(spare.swap_remove(at)),
-            None => self.plan.kept(batch),
-        }
+    /// A state that any batch of the plan fits into: one that waits, or a new one, of which only what a batch fills costs
+    /// memory.
+    fn state(&self) -> Result<Kept<T>> {
+        let spare = self.spare().states.pop();
+        spare.map_or_else(|| self.plan.kept(self.room), Ok)
     }
 
     /// A forward pass that leaves its state.
@@ -55,7 +52,7 @@ impl<T: Scalar> Pool<T> {
         x: MatRef<'_, T>,
         y: MatMut<'_, T>,
     ) -> Result<Saved<T>> {
-        let mut kept = self.state(x.nrows())?;
+        let mut kept = self.state()?;
         self.with_workspace(|ws| self.plan.forward(params, x, y, Some(&mut kept), ws))?;
         Ok(Saved { kept: Some(kept), pool: self })
     }
@@ -102,5 +99,35 @@ impl<T: Scalar> Drop for Saved<T> {
 impl<T: Scalar> std::fmt::Debug for Saved<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Saved").field("kept", &self.kept).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SPARE_STATES;
+    use crate::NetworkBuilder;
+    use nablas::{Activation, MatMut, MatRef, Result};
+
+    #[test]
+    fn states_serve_every_batch_of_their_plan() -> Result<()> {
+        let layers = vec![(5, Activation::Tanh), (2, Activation::Identity)];
+        let network = NetworkBuilder { inputs: 3, layers, threads: Some(1), team: None }.build::<f64>()?;
+        let params = vec![0.1; network.mlp().param_len()];
+        let forward = |batch: usize, keep: bool| {
+            let (x, mut y) = (vec![0.5; 3 * batch], vec![0.0; 2 * batch]);
+            let y = MatMut::new(&mut y, batch, 2)?;
+            network.forward(params.as_slice(), MatRef::new(&x, batch, 3)?, y, keep)
+        };
+        let kept = |batch| Ok(forward(batch, true)?.expect("it was to be kept"));
+        let all = (0..SPARE_STATES + 2).map(|_| kept(17)).collect::<Result<Vec<_>>>()?;
+        assert_eq!(network.states(), all.len());
+        drop(all);
+        assert_eq!(network.states(), 0);
+        // A larger batch of the same plan takes one of them.
+        let larger = kept(32)?;
+        assert_eq!(larger.pool.spare().states.len(), SPARE_STATES - 1);
+        assert!(forward(32, false)?.is_none());
+        assert_eq!(network.states(), 1);
+        Ok(())
     }
 }
