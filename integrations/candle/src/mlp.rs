@@ -11,7 +11,11 @@ use candle_core::{D, DType, Result, Tensor, Var, bail};
 use candle_nn::{Linear, Module};
 use nablas::{Activation, Loss, Mlp, Optimizer, Trained};
 use nablas_bridge::Network;
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 /// A dense network, forward and backward in one fused call each, in place of [`Linear`]s and activations between them.
 ///
@@ -79,6 +83,11 @@ fn places<T: Element>(mlp: &Mlp<T>) -> Vec<Place> {
     mlp.layers().iter().map(place).collect()
 }
 
+/// W and b of each layer, as far as it has them.
+fn own(layers: &[Layer]) -> impl Iterator<Item = &Tensor> {
+    layers.iter().flat_map(|l| [Some(&l.weight), l.has_bias.then_some(&l.bias)]).flatten()
+}
+
 impl FusedMlp {
     /// Starts a network that reads `inputs` features.
     pub fn builder(inputs: usize) -> FusedMlpBuilder {
@@ -97,12 +106,24 @@ impl FusedMlp {
     /// The same network with its parameters moved into one new variable. [`vars`](Self::vars) then is that variable alone;
     /// [`tensors`](Self::tensors), [`save`](Self::save) and [`load`](Self::load) still know W and b by their names. The
     /// variables that they came from, a `VarMap`'s for one, no longer change with it: `map.set(mlp.tensors()?.iter())`
-    /// writes the parameters back to them. Layers without a bias have none: its place is 0 and stays so.
+    /// writes the parameters back to them. Layers without a bias have none: its place is 0 and stays so. One variable is
+    /// trained as a whole, so that a network of which nothing was trained is from then on.
     ///
     /// # Errors
-    /// Memory that cannot be had.
+    /// Layers of which some are frozen and others are not, or that share a tensor: in one variable they would be trained, and
+    /// each by itself. Memory that cannot be had.
     pub fn flatten(&self) -> Result<Self> {
         let Params::Layers(layers) = &self.params else { return Ok(self.clone()) };
+        let mut seen = HashSet::new();
+        if let Some(tensor) = own(layers).find(|t| !seen.insert(t.id())) {
+            bail!(
+                "flatten: two layers share a tensor of the shape {:?}, they would be trained apart",
+                tensor.shape()
+            )
+        }
+        if own(layers).any(Tensor::track_op) && !own(layers).all(Tensor::track_op) {
+            bail!("flatten: some of W and b are frozen, and would be trained with the others")
+        }
         let parts = layers.iter().map(|l| Ok([l.weight.detach().flatten_all()?, l.bias.detach()]));
         let parts = parts.collect::<Result<Vec<_>>>()?.concat();
         let flat = Var::from_tensor(&Tensor::cat(&parts, 0)?)?;
@@ -110,13 +131,15 @@ impl FusedMlp {
         Ok(Self { params: Params::Flat(flat, no_bias), ..self.clone() })
     }
 
-    /// What an optimizer is to step: W and b of each layer, as far as they are variables; or the flat one.
+    /// What an optimizer is to step: W and b of each layer, as far as they are variables, one that layers share once; or the
+    /// flat one.
     pub fn vars(&self) -> Vec<Var> {
         match &self.params {
             Params::Flat(flat, _) => vec![flat.clone()],
             Params::Layers(layers) => {
-                let tensors = layers.iter().flat_map(|l| [&l.weight, &l.bias]);
-                tensors.filter(|t| t.is_variable()).filter_map(|t| Var::from_tensor(t).ok()).collect()
+                let mut seen = HashSet::new();
+                let variables = own(layers).filter(|t| t.is_variable() && seen.insert(t.id()));
+                variables.filter_map(|t| Var::from_tensor(t).ok()).collect()
             }
         }
     }
@@ -160,9 +183,18 @@ impl FusedMlp {
     /// Reads the parameters from a safetensors file that has them by these names, whoever wrote it.
     ///
     /// # Errors
-    /// A file that cannot be read, or without one of the tensors; another shape; layers that are no variables. Some
-    /// parameters may have been set then.
+    /// A file that cannot be read, or without one of the tensors; another shape; layers that are no variables: before
+    /// anything is set. Some parameters may have been set when candle refuses the file's type.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
+        if let Params::Layers(layers) = &self.params {
+            for (name, l) in self.names.iter().zip(layers) {
+                let parts = [(Some(&l.weight), "weight"), (l.has_bias.then_some(&l.bias), "bias")];
+                let constant = |part: &&(Option<&Tensor>, _)| part.0.is_some_and(|t| !t.is_variable());
+                if let Some((_, what)) = parts.iter().find(constant) {
+                    bail!("{name}.{what} is no variable: nothing can be loaded into it")
+                }
+            }
+        }
         let file = candle_core::safetensors::load(path, &candle_core::Device::Cpu)?;
         let own = self.tensors()?;
         for (name, tensor) in &own {
@@ -178,9 +210,6 @@ impl FusedMlp {
                         [(Some(&l.weight), "weight"), (l.has_bias.then_some(&l.bias), "bias")]
                     {
                         let Some(tensor) = tensor else { continue };
-                        if !tensor.is_variable() {
-                            bail!("{name}.{what} is no variable: nothing can be loaded into it")
-                        }
                         Var::from_tensor(tensor)?
                             .set(&file[&format!("{name}.{what}")].to_dtype(tensor.dtype())?)?;
                     }
@@ -215,7 +244,8 @@ impl FusedMlp {
     }
 
     /// One whole step of training in one call, of a [flat](Self::flatten) network: loss, gradient, clipping by the global norm
-    /// if `clip` is given, the optimizer's step. X is B×n_0; targets are B classes (`U32`), or B×n_L of the network's type.
+    /// if `clip` is given, the optimizer's step. X is B×n_0; targets are B classes (`U32`), or B×n_L of the network's type; a
+    /// copy is made of those whose elements are not adjacent in a row.
     /// Nothing is kept and no graph is made: the bits are those of
     /// [`Plan::train_step`](nablas::Plan::train_step), which says more.
     ///
@@ -238,12 +268,20 @@ impl FusedMlp {
         }
         check("the optimizer's element", flat, T::DTYPE)?;
         check("the input", x, self.dtype())?;
+        if targets.dtype() == DType::U32 && targets.dims() != [x.dim(0)?] {
+            bail!("classes: expected the shape [{}], got {:?}", x.dim(0)?, targets.shape())
+        }
+        // Rows of values may be apart, but their elements are adjacent.
+        let targets = match targets.stride() {
+            [_, 1] => targets.clone(),
+            _ => targets.contiguous()?,
+        };
         let network = match &self.net {
             Net::F32(network) => (network as &dyn std::any::Any).downcast_ref::<Arc<Network<T>>>(),
             Net::F64(network) => (network as &dyn std::any::Any).downcast_ref::<Arc<Network<T>>>(),
         };
         let Some(network) = network else { bail!("expected {:?}", self.dtype()) };
-        train_step(network, flat, (x, targets), loss, clip, optimizer)
+        train_step(network, flat, (x, &targets), loss, clip, optimizer)
     }
 
     /// Y of a matrix.
@@ -278,5 +316,25 @@ impl Module for FusedMlp {
                 y.reshape([batch, &[outputs]].concat())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn without_a_graph_nothing_is_kept() -> Result<()> {
+        let states = |mlp: &FusedMlp| each!(&mlp.net, network => network.states());
+        let weight = Tensor::ones((3, 4), DType::F32, &Device::Cpu)?;
+        let of = |weight: Tensor| FusedMlp::from_linears(&[(&Linear::new(weight, None), Activation::Tanh)]);
+        let (constant, trained) = (of(weight.clone())?, of(Var::from_tensor(&weight)?.into_inner())?);
+        let x = Tensor::ones((9, 4), DType::F32, &Device::Cpu)?;
+        let (_y, y) = (constant.forward(&x)?, trained.forward(&x)?);
+        assert_eq!((states(&constant), states(&trained)), (0, 1));
+        drop(y);
+        assert_eq!(states(&trained), 0);
+        Ok(())
     }
 }

@@ -7,7 +7,10 @@ use crate::{
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use nablas::{LayerGrads, MatMut, MatRef, ParamsRef};
 use nablas_bridge::{Network, Saved};
-use std::sync::{Arc, OnceLock};
+use std::{
+    env,
+    sync::{Arc, OnceLock},
+};
 
 /// Where the parameters lie.
 pub(crate) enum Source {
@@ -18,6 +21,16 @@ pub(crate) enum Source {
     },
     /// In tensors of their own; the second operand is their token.
     Layers(Arc<[Layer]>, Arc<Gradients>),
+}
+
+/// Whether candle records what a backward pass computes, for another one through it. The gradients made here would be
+/// constants there, and second derivatives silently without a part. It is read as candle reads it.
+fn recorded() -> bool {
+    thread_local! {
+        static RECORDED: bool =
+            env::var("CANDLE_GRAD_DO_NOT_DETACH").is_ok_and(|set| !set.is_empty() && set != "0");
+    }
+    RECORDED.with(|recorded| *recorded)
 }
 
 /// One call of the network: it is made for a forward pass, and its state goes with it.
@@ -91,7 +104,9 @@ impl<T: Element> Call<T> {
                     let pair = (dw.transpose()?, db.transpose()?);
                     Ok((pair.0.is_some() || pair.1.is_some()).then_some(pair))
                 });
-                token(gradients.put(pairs.collect::<Result<_>>()?))
+                let pairs: Vec<_> = pairs.collect::<Result<_>>()?;
+                // Where nothing is tracked, no link comes to take them.
+                token(if pairs.iter().any(Option::is_some) { gradients.put(pairs) } else { 0 })
             }
         }
     }
@@ -131,8 +146,10 @@ impl<T: Element> CustomOp2 for Call<T> {
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        if dy.track_op() {
-            bail!("nablas: second derivatives through a fused network are not there")
+        if recorded() || dy.track_op() {
+            bail!(
+                "nablas: second derivatives through a fused network are not there, and CANDLE_GRAD_DO_NOT_DETACH asks for them"
+            )
         }
         let (batch, inputs) = x.dims2()?;
         let mut dx = x.track_op().then(|| vec![T::ZERO; batch * inputs]);

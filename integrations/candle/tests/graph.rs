@@ -9,7 +9,7 @@ use candle_nn::{Linear, Module};
 use common::{elements, matrix};
 use nablas_candle::{Activation, FusedMlp};
 use network::{linears, listed};
-use std::{process::Command, thread};
+use std::{collections::HashSet, process::Command, thread};
 
 const WIDTHS: [usize; 4] = [6, 40, 24, 2];
 
@@ -80,7 +80,7 @@ fn threads_share_a_module() -> Result<()> {
 }
 
 #[test]
-fn without_a_graph_nothing_is_kept() -> Result<()> {
+fn without_variables_there_is_no_graph() -> Result<()> {
     let layers = linears(&WIDTHS, DType::F32)?;
     let frozen: Vec<_> =
         layers.iter().map(|l| Linear::new(l.weight().detach(), l.bias().map(Tensor::detach))).collect();
@@ -117,7 +117,38 @@ fn layers_may_be_frozen() -> Result<()> {
         for tensor in [some[frozen].weight(), some[frozen].bias().expect("it has one")] {
             assert!(grads.get(tensor).is_none());
         }
+        // In one variable they would be trained.
+        let error = mlp.flatten().expect_err("some are frozen").to_string();
+        assert!(error.contains("frozen"), "{error}");
     }
+    // With all of them frozen, the gradient goes to X alone.
+    let all: Vec<_> =
+        layers.iter().map(|l| Linear::new(l.weight().detach(), l.bias().map(Tensor::detach))).collect();
+    let mlp = FusedMlp::from_linears(&listed(&all, Activation::Tanh))?;
+    let grads = mlp.forward(&x)?.sum_all()?.backward()?;
+    let want = network::forward(&all, Activation::Tanh, &x)?.sum_all()?.backward()?;
+    assert!(common::relative(grads.get(&x).expect("tracked"), want.get(&x).expect("tracked"))? < 1e-12);
+    assert_eq!(mlp.flatten()?.vars().len(), 1);
+    Ok(())
+}
+
+#[test]
+fn layers_may_share_their_tensors() -> Result<()> {
+    let layers = |widths: &[usize]| linears(widths, DType::F64);
+    let (first, shared, last) = (layers(&[6, 5])?, layers(&[5, 5])?, layers(&[5, 2])?);
+    let all = [&first[0], &shared[0], &shared[0], &last[0]].map(Clone::clone);
+    let mlp = FusedMlp::from_linears(&listed(&all, Activation::Tanh))?;
+    let vars = mlp.vars();
+    let ids: HashSet<_> = vars.iter().map(|v| v.id()).collect();
+    assert_eq!((vars.len(), ids.len()), (6, 6), "an optimizer steps each variable once");
+    let x = matrix(9, 6, DType::F64, 1.0)?;
+    let grads = mlp.forward(&x)?.sqr()?.sum_all()?.backward()?;
+    let want = network::forward(&all, Activation::Tanh, &x)?.sqr()?.sum_all()?.backward()?;
+    for v in &vars {
+        assert!(common::relative(grads.get(v).expect("tracked"), want.get(v).expect("tracked"))? < 1e-12);
+    }
+    let error = mlp.flatten().expect_err("one variable has no shared parts").to_string();
+    assert!(error.contains("share"), "{error}");
     Ok(())
 }
 
@@ -126,7 +157,8 @@ fn w_may_be_a_view() -> Result<()> {
     let w = Var::from_tensor(&matrix(6, 10, DType::F64, 1.0)?)?;
     let b = Var::from_tensor(&matrix(1, 20, DType::F64, 2.0)?)?;
     let layer = Linear::new(w.t()?, Some(b.squeeze(0)?.narrow(0, 3, 10)?));
-    let without = Linear::new(matrix(3, 10, DType::F64, 3.0)?, None);
+    let third = Var::from_tensor(&matrix(3, 10, DType::F64, 3.0)?)?;
+    let without = Linear::new(third.into_inner(), None);
     let x = matrix(8, 6, DType::F64, 4.0)?;
     let listed = [(&layer, Activation::Sigmoid), (&without, Activation::Identity)];
     let mlp = FusedMlp::from_linears(&listed)?;
@@ -151,6 +183,13 @@ fn an_empty_batch_is_a_batch() -> Result<()> {
     for mlp in both()? {
         let y = mlp.forward(&Tensor::zeros((0, 6), DType::F64, &Device::Cpu)?)?;
         assert_eq!(y.dims(), [0, 2]);
+        let x = Var::zeros((0, 6), DType::F64, &Device::Cpu)?;
+        let grads = mlp.forward(&x)?.sum_all()?.backward()?;
+        assert_eq!(grads.get(&x).expect("X wants its gradient").dims(), [0, 6]);
+        for v in mlp.vars() {
+            let of_nothing = elements(grads.get(&v).expect("a gradient for every variable"))?;
+            assert!(of_nothing.len() == v.elem_count() && of_nothing.iter().all(|g| *g == 0.0));
+        }
     }
     Ok(())
 }
@@ -205,10 +244,13 @@ fn a_second_derivative_is_an_error_and_not_zero() -> Result<()> {
         return Ok(());
     }
     for mlp in both()? {
-        // With the square, ∂L/∂Y depends on the parameters; the derivative of that would be missed.
-        let loss = mlp.forward(&matrix(4, 6, DType::F64, 1.0)?)?.sqr()?.sum_all()?;
-        let error = loss.backward().expect_err("second derivatives are not there").to_string();
-        assert!(error.contains("second derivatives"), "{error}");
+        // With the square, ∂L/∂Y depends on the parameters, and the derivative of that would be missed; with the sum it does
+        // not, but dX and dW do.
+        let y = mlp.forward(&matrix(4, 6, DType::F64, 1.0)?)?;
+        for loss in [y.sqr()?.sum_all()?, y.sum_all()?] {
+            let error = loss.backward().expect_err("second derivatives are not there").to_string();
+            assert!(error.contains("second derivatives"), "{error}");
+        }
     }
     Ok(())
 }

@@ -120,6 +120,24 @@ fn a_step_in_one_call_has_nablas_bits() -> Result<()> {
         assert_eq!(Ok(got), want);
         assert_eq!(elements(&mlp.vars()[0])?, params);
     }
+    // Targets by columns, and classes with a step, are what they say.
+    let by_columns = targets.t()?.contiguous()?.t()?;
+    let got = mlp.train_step(&x, &loss, &by_columns, None, &mut one)?;
+    let views = (nablas::MatRef::new(&dense_x, 20, 5), nablas::MatRef::new(&dense_t, 20, 3));
+    let (dense, t) = (views.0.expect("20×5"), nablas::Targets::Values(views.1.expect("20×3")));
+    let want = plan.train_step(params.as_mut_slice(), dense, &loss, t, &mut grads, None, &mut other, &mut ws);
+    assert_eq!(Ok(got), want);
+    assert_eq!(elements(&mlp.vars()[0])?, params);
+    let classes: Vec<u32> = (0..20).map(|i| i % 3).collect();
+    let columns: Vec<u32> = classes.iter().flat_map(|c| [*c, 2 - *c]).collect();
+    let of_classes = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Mean);
+    let strided = Tensor::from_vec(columns, (20, 2), &Device::Cpu)?.narrow(1, 0, 1)?.squeeze(1)?;
+    let got = mlp.train_step(&x, &of_classes, &strided, None, &mut one)?;
+    let t = nablas::Targets::Classes(&classes);
+    let want =
+        plan.train_step(params.as_mut_slice(), dense, &of_classes, t, &mut grads, None, &mut other, &mut ws);
+    assert_eq!(Ok(got), want);
+    assert_eq!(elements(&mlp.vars()[0])?, params);
     let start = FusedMlp::from_linears(&listed(&layers, Activation::Silu))?.flatten()?;
     assert!(common::relative(&mlp.vars()[0], &start.vars()[0])? > 1e-3, "five steps move the parameters");
     let refused = |result: Result<nablas_candle::Trained<f64>>, words: &str| {
@@ -130,6 +148,8 @@ fn a_step_in_one_call_has_nablas_bits() -> Result<()> {
     refused(apart.train_step(&x, &loss, &targets, None, &mut one), "flatten");
     refused(mlp.train_step(&x, &loss, &targets.t()?, None, &mut one), "3×20");
     refused(mlp.train_step(&x, &loss, &Tensor::zeros(20, DType::U32, &Device::Cpu)?, None, &mut one), "mse");
+    let matrix = Tensor::from_slice(&classes, (20, 1), &Device::Cpu)?;
+    refused(mlp.train_step(&x, &of_classes, &matrix, None, &mut one), "expected the shape [20], got [20, 1]");
     let mut single = nablas::AdamW::new(params.len(), 1e-2).expect("a rate");
     let loss = Loss::new(LossKind::Mse, Reduction::Mean);
     let error = mlp.train_step::<f32, _>(&x, &loss, &targets, None, &mut single).expect_err("another type");
