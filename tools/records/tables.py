@@ -168,7 +168,11 @@ def products(machine):
 
 
 # What each is, in the table of a framework: rows of its source have contenders of these names.
-ARMS = {OURS: "FusedMlp", f"{OURS}, W and b apart": "W and b apart", f"{OURS} train_step": "`train_step`"}
+STEP = {f"{OURS} train_step": "`train_step`"}
+ARMS = {
+    "candle": {f"{OURS}, W and b apart": "three lines", OURS: "flattened"} | STEP,
+    "burn": {OURS: "three lines"} | STEP,
+}
 
 
 def framework(machine, source):
@@ -177,7 +181,7 @@ def framework(machine, source):
         record = Record(machine, source)
     except LookupError:
         return [f"There is no record of {source} on this machine yet."]
-    arms = {c: name for c, name in ARMS.items() if any(r.contender == c for r in record.rows)}
+    arms = {c: name for c, name in ARMS[source].items() if any(r.contender == c for r in record.rows)}
     head = ["network", "batch", "activation", "threads", source, *arms.values()]
     rows = []
     for _, by_threads in record.workloads():
