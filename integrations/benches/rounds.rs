@@ -24,9 +24,17 @@ pub(crate) type Step = Box<dyn FnMut(usize)>;
 pub(crate) struct Contest<const N: usize> {
     /// The framework: the `source` of its rows, and the first contender's name.
     pub(crate) framework: &'static str,
-    pub(crate) version: &'static str,
+    /// Its package, whose version the lock file knows.
+    pub(crate) package: &'static str,
     /// The contenders of a workload with so many rows and these operands: the framework alone, then nablas' ways.
     pub(crate) contenders: fn(&Workload, usize, &Operands) -> [(&'static str, Step); N],
+}
+
+/// The version of a package that was built.
+fn version(package: &str) -> &'static str {
+    let head = format!("name = \"{package}\"\nversion = \"");
+    let (_, found) = include_str!("../Cargo.lock").split_once(&head).expect("the lock file has the package");
+    found.split('"').next().unwrap_or_default()
 }
 
 /// This process' number of threads; in the process that the user started, runs one for each and returns none.
@@ -54,10 +62,8 @@ pub(crate) fn run<const N: usize>(contest: &Contest<N>) {
     let isa = nablas::isa().expect("NABLAS_ISA names an ISA of this machine");
     let peak = peak::<f32>(isa, threads);
     let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    println!(
-        "\n{} {}, {threads} thread(s), f32, µs a step (smallest sample)",
-        contest.framework, contest.version
-    );
+    let version = version(contest.package);
+    println!("\n{} {version}, {threads} thread(s), f32, µs a step (smallest sample)", contest.framework);
     let mut head = true;
     for workload in &workloads::ALL {
         let params: usize = workload.widths.windows(2).map(|w| (w[0] + 1) * w[1]).sum();
@@ -89,7 +95,7 @@ pub(crate) fn run<const N: usize>(contest: &Contest<N>) {
         let theirs = timings[0].min;
         let mut line = format!("{:<12} {:>12.1}", workload.name, 1e6 * theirs);
         for (i, (name, timing)) in names.iter().zip(&timings).enumerate() {
-            case.note(name, if i == 0 { contest.version } else { "" }, Some(*timing));
+            case.note(name, if i == 0 { version } else { "" }, Some(*timing));
             if i > 0 {
                 line += &format!(" {:>22.1} {:>6.2}", 1e6 * timing.min, theirs / timing.min);
             }

@@ -43,9 +43,11 @@ use workloads::Workload;
 
 /// So low that no contender's parameters drift away from the others'.
 const RATE: f64 = 1e-6;
+/// At this one a step is far more than what contenders may differ by.
+const SEEN: f64 = 1e-3;
 
 fn main() {
-    rounds::run(&Contest { framework: "burn", version: "0.22.0", contenders });
+    rounds::run(&Contest { framework: "burn", package: "burn", contenders });
 }
 
 fn contenders(workload: &Workload, batch: usize, operands: &Operands) -> [(&'static str, Step); 3] {
@@ -86,11 +88,27 @@ fn contenders(workload: &Workload, batch: usize, operands: &Operands) -> [(&'sta
     let grads: Gradients = mse(mlp.forward(x.clone()));
     same(workload.name, &numbers(mlp.params.val().grad(&grads)), &want);
 
+    // A whole step, from the same parameters, has the same optimizer: at a rate that shows. ε and λ are burn's.
+    let adamw = |rate| {
+        let adamw = nablas::AdamW::<f32>::new(operands.params.len(), rate).and_then(|a| a.epsilon(1e-5));
+        adamw.and_then(|a| a.weight_decay(1e-4)).expect("they are in their domains")
+    };
+    let loss = Loss::<f32>::new(LossKind::Mse, nablas::Reduction::Mean);
+    let mut once = fused();
+    let goal = Goal::Values(t.clone());
+    once.train_step::<f32, _>(x.clone(), &loss, goal, None, &mut adamw(SEEN)).expect("the operands fit");
+    let stepped = one(SEEN, (x.clone(), t.clone()), forward.clone())(linears.clone());
+    let mut want = Vec::new();
+    for linear in stepped {
+        want.extend(numbers(Some(linear.weight.val().transpose())));
+        want.extend(numbers(linear.bias.map(|b| b.val())));
+    }
+    same(workload.name, &numbers(Some(once.params.val())), &want);
+
     let alone = step(linears.clone(), (x.clone(), t.clone()), forward);
     let ours = step(mlp, (x.clone(), t.clone()), FusedMlp::forward);
     let mut mlp = fused();
-    let mut adamw = nablas::AdamW::<f32>::new(operands.params.len(), RATE).expect("a rate");
-    let loss = Loss::<f32>::new(LossKind::Mse, nablas::Reduction::Mean);
+    let mut adamw = adamw(RATE);
     let whole: Step = Box::new(move |steps| {
         for _ in 0..steps {
             let goal = Goal::Values(t.clone());
@@ -101,19 +119,30 @@ fn contenders(workload: &Workload, batch: usize, operands: &Operands) -> [(&'sta
 }
 
 /// Forward, loss, backward, AdamW.
-fn step<M: Module + 'static>(
-    module: M,
+fn one<M: Module + 'static>(
+    rate: f64,
     (x, t): (Tensor<2>, Tensor<2>),
     forward: impl Fn(&M, Tensor<2>) -> Tensor<2> + 'static,
-) -> Step {
+) -> impl FnMut(M) -> M {
     let mut adamw = AdamWConfig::new().init();
+    move |now| {
+        let loss = MseLoss::new().forward(forward(&now, x.clone()), t.clone(), Reduction::Mean);
+        let grads = GradientsParams::from_grads(loss.backward(), &now);
+        adamw.step(rate, now, grads)
+    }
+}
+
+/// As many of these as one says.
+fn step<M: Module + 'static>(
+    module: M,
+    operands: (Tensor<2>, Tensor<2>),
+    forward: impl Fn(&M, Tensor<2>) -> Tensor<2> + 'static,
+) -> Step {
+    let mut one = one(RATE, operands, forward);
     let mut module = Some(module);
     Box::new(move |steps| {
         for _ in 0..steps {
-            let now = module.take().expect("each step puts it back");
-            let loss = MseLoss::new().forward(forward(&now, x.clone()), t.clone(), Reduction::Mean);
-            let grads = GradientsParams::from_grads(loss.backward(), &now);
-            module = Some(adamw.step(RATE, now, grads));
+            module = Some(one(module.take().expect("each step puts it back")));
         }
     })
 }

@@ -4,6 +4,8 @@
 //!
 //! The issue does not say how many tokens, how large the batch or what the optimizer is: here 150, 256 and AdamW.
 
+#[path = "../../../benches/common/agree.rs"]
+mod agree;
 #[path = "../../benches/measure.rs"]
 mod measure;
 #[path = "../../../benches/common/numbers.rs"]
@@ -11,13 +13,14 @@ mod numbers;
 #[path = "../../../benches/common/turns.rs"]
 mod turns;
 
-use candle_core::{DType, Device, Result, Tensor};
+use agree::same;
+use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{
     AdamW, BatchNorm, Embedding, Linear, Module, ModuleT, Optimizer, VarBuilder, VarMap, linear,
 };
 use nablas_candle::{Activation, FusedMlp};
 use numbers::uniform;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use turns::turns;
 
 const TOKENS: usize = 150;
@@ -74,15 +77,36 @@ impl Network {
     }
 }
 
+/// Variables in the order of their names.
+fn by_name(vars: &VarMap) -> impl Iterator<Item = (String, Var)> {
+    let all: BTreeMap<_, _> =
+        vars.data().lock().expect("nobody panics with it").clone().into_iter().collect();
+    all.into_iter()
+}
+
 fn main() -> Result<()> {
     let cpu = &Device::Cpu;
     let tokens = uniform(BATCH * SIDES[0] * SIDES[1], 1).iter().map(|x| ((x + 1.0) * 75.0) as u32).collect();
     let tokens = Tensor::from_vec(tokens, (BATCH, SIDES[0] * SIDES[1]), cpu)?;
     let won: Vec<f32> = uniform(BATCH, 2).iter().map(|x| if *x > 0.0 { 1.0 } else { 0.0 }).collect();
     let won = Tensor::from_vec(won, (BATCH, 1), cpu)?;
-    let step = |fused| -> Result<Box<dyn FnMut(usize)>> {
+    let made = |fused| -> Result<(VarMap, Network)> {
         let vars = VarMap::new();
         let network = Network::new(VarBuilder::from_varmap(&vars, DType::F32, cpu), fused)?;
+        Ok((vars, network))
+    };
+    let (alone, mut fused) = (made(false)?, made(true)?);
+    let start: Vec<(String, Tensor)> =
+        by_name(&alone.0).map(|(name, var)| (name, var.into_inner())).collect();
+    fused.0.set(start.iter().map(|(name, tensor)| (name, tensor)))?;
+    let gradient = |(vars, network): &(VarMap, Network)| -> Result<Vec<f32>> {
+        let grads = candle_nn::loss::mse(&network.forward(&tokens)?, &won)?.backward()?;
+        let of = by_name(vars).filter_map(|(_, var)| grads.get(&var).map(Tensor::flatten_all));
+        Ok(of.map(|g| g?.to_vec1()).collect::<Result<Vec<_>>>()?.concat())
+    };
+    same("the network of the issue", &gradient(&fused)?, &gradient(&alone)?);
+
+    let step = |(vars, network): (VarMap, Network)| -> Result<Box<dyn FnMut(usize)>> {
         let mut adamw = AdamW::new_lr(vars.all_vars(), 1e-4)?;
         let (tokens, won) = (tokens.clone(), won.clone());
         Ok(Box::new(move |steps| {
@@ -94,7 +118,7 @@ fn main() -> Result<()> {
             }
         }))
     };
-    let (mut alone, mut fused) = (step(false)?, step(true)?);
+    let (mut alone, mut fused) = (step(alone)?, step(fused)?);
     let [alone, fused] =
         turns([&mut alone, &mut fused], Duration::from_millis(20), Duration::from_secs(5), 3);
     for (name, timing) in [("candle", alone), ("with fused layers", fused)] {

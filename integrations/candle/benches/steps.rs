@@ -36,9 +36,11 @@ use workloads::Workload;
 
 /// So low that no contender's parameters drift away from the others'.
 const RATE: f64 = 1e-6;
+/// At this one a step is far more than what contenders may differ by.
+const SEEN: f64 = 1e-3;
 
 fn main() {
-    rounds::run(&Contest { framework: "candle", version: "0.11.1", contenders });
+    rounds::run(&Contest { framework: "candle", package: "candle-core", contenders });
 }
 
 fn contenders(workload: &Workload, batch: usize, operands: &Operands) -> [(&'static str, Step); 4] {
@@ -63,26 +65,34 @@ fn made(workload: &Workload, batch: usize, operands: &Operands) -> Result<[(&'st
     let fused = || -> Result<FusedMlp> {
         FusedMlp::from_linears(&linears()?.iter().zip(acts.clone()).collect::<Vec<_>>())
     };
-    let theirs = linears()?;
-    let vars = FusedMlp::from_linears(&theirs.iter().zip(acts.clone()).collect::<Vec<_>>())?.vars();
-    let forward = {
-        let acts = acts.clone();
-        move |x: &Tensor| {
+    let candles = || -> Result<_> {
+        let (theirs, acts) = (linears()?, acts.clone());
+        let vars = FusedMlp::from_linears(&theirs.iter().zip(acts.clone()).collect::<Vec<_>>())?.vars();
+        let forward = move |x: &Tensor| {
             let layer = |a: Tensor, (l, act): (&Linear, &Activation<f64>)| activate(*act, &l.forward(&a)?);
             theirs.iter().zip(&acts).try_fold(x.clone(), layer)
-        }
+        };
+        Ok((vars, forward))
     };
+    let (vars, forward) = candles()?;
     let (flat, apart, whole) = (fused()?.flatten()?, fused()?, fused()?.flatten()?);
     let want = gradient(&mse(&forward(&x)?, &t)?, &vars)?;
     for mlp in [&flat, &apart] {
         same(workload.name, &gradient(&mse(&mlp.forward(&x)?, &t)?, &mlp.vars())?, &want);
     }
 
-    let alone = step(vars, (x.clone(), t.clone()), forward)?;
-    let by_candle = |mlp: FusedMlp| step(mlp.vars(), (x.clone(), t.clone()), move |x| mlp.forward(x));
-    let (flat, apart) = (by_candle(flat)?, by_candle(apart)?);
-    let mut adamw = nablas::AdamW::<f32>::new(operands.params.len(), RATE).expect("a rate");
+    // A whole step, from the same parameters, has the same optimizer: at a rate that shows.
     let loss = Loss::<f32>::new(LossKind::Mse, Reduction::Mean);
+    let adamw = |rate| nablas::AdamW::<f32>::new(operands.params.len(), rate).expect("a rate");
+    let ((stepped, forward_once), once) = (candles()?, fused()?.flatten()?);
+    step(stepped.clone(), SEEN, (x.clone(), t.clone()), forward_once)?(1);
+    once.train_step(&x, &loss, &t, None, &mut adamw(SEEN))?;
+    same(workload.name, &elements(&once.vars())?, &elements(&stepped)?);
+
+    let alone = step(vars, RATE, (x.clone(), t.clone()), forward)?;
+    let by_candle = |mlp: FusedMlp| step(mlp.vars(), RATE, (x.clone(), t.clone()), move |x| mlp.forward(x));
+    let (flat, apart) = (by_candle(flat)?, by_candle(apart)?);
+    let mut adamw = adamw(RATE);
     let whole: Step = Box::new(move |steps| {
         for _ in 0..steps {
             whole.train_step(&x, &loss, &t, None, &mut adamw).expect("the operands fit");
@@ -94,10 +104,11 @@ fn made(workload: &Workload, batch: usize, operands: &Operands) -> Result<[(&'st
 /// Forward, loss, backward, AdamW.
 fn step(
     vars: Vec<Var>,
+    rate: f64,
     (x, t): (Tensor, Tensor),
     forward: impl Fn(&Tensor) -> Result<Tensor> + 'static,
 ) -> Result<Step> {
-    let mut adamw = AdamW::new_lr(vars, RATE)?;
+    let mut adamw = AdamW::new_lr(vars, rate)?;
     Ok(Box::new(move |steps| {
         for _ in 0..steps {
             let loss = forward(&x).and_then(|y| mse(&y, &t)).expect("the operands fit");
@@ -111,6 +122,12 @@ fn gradient(loss: &Tensor, vars: &[Var]) -> Result<Vec<f32>> {
     let grads = loss.backward()?;
     let of = |v: &Var| grads.get(v).expect("a gradient for every variable").flatten_all()?.to_vec1::<f32>();
     Ok(vars.iter().map(of).collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// All parameters, as the flat layout has them.
+fn elements(vars: &[Var]) -> Result<Vec<f32>> {
+    let parts = vars.iter().map(|v| v.flatten_all()?.to_vec1::<f32>());
+    Ok(parts.collect::<Result<Vec<_>>>()?.concat())
 }
 
 fn activate(activation: Activation<f64>, z: &Tensor) -> Result<Tensor> {
