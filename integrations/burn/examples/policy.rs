@@ -23,6 +23,7 @@ fn main() -> Result<()> {
         std::env::args().nth(1).map_or(Ok(60), |n| n.parse()).context("expected a number of rounds")?;
     ensure!(rounds > 0, "expected at least one round");
     let (plain, device) = (Device::flex(), Device::flex().autodiff());
+    device.seed(1);
     let policy = FusedMlpConfig::new(SEEN).layer(32, Activation::Tanh).layer(32, Activation::Tanh);
     let mut policy = policy.layer(PUSHES, Activation::Identity).init(&device)?;
     let mut adamw = AdamWConfig::new().init();

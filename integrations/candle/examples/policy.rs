@@ -24,8 +24,14 @@ fn main() -> Result<()> {
     let vb = VarBuilder::from_varmap(&vars, DType::F32, cpu);
     let policy = FusedMlp::builder(SEEN).layer("a", 32, Activation::Tanh).layer("b", 32, Activation::Tanh);
     let policy = policy.layer("pushes", PUSHES, Activation::Identity).build(vb)?;
-    let mut adamw = AdamW::new_lr(policy.vars(), 1e-2)?;
     let mut dice = Dice(1);
+    // candle has no seed on the CPU: W is drawn here, evenly from ±1/√n, and b is 0, so that every run is the same.
+    for var in policy.vars() {
+        let k = if var.rank() == 2 { 1.0 / (var.dim(1)? as f32).sqrt() } else { 0.0 };
+        let drawn: Vec<f32> = (0..var.elem_count()).map(|_| k * (2.0 * dice.roll() - 1.0)).collect();
+        var.set(&Tensor::from_vec(drawn, var.shape(), cpu)?)?;
+    }
+    let mut adamw = AdamW::new_lr(policy.vars(), 1e-2)?;
     let mut length = 0.0;
     for round in 1..=rounds {
         let episodes = play(CARTS, &mut dice, |seen| {
