@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The modules for candle and burn, packages with a workspace and a lock file of their own: format, lints, tests, examples
-# and one round of each benchmark. One command; it needs cargo alone. Everything is built once, in the profile of the tests.
+# and one round of each benchmark. One command; it needs cargo alone, of Rust 1.95 or newer, which burn wants. Everything
+# is built once, in the profile of the tests.
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 # Not the folder of the main workspace: other features of the same crates would be built in turns.
