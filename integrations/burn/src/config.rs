@@ -63,13 +63,15 @@ impl FusedMlpConfig {
     }
 
     /// The network of burn's layers, each with the activation that follows it: the inputs are theirs, layers that were
-    /// listed before are forgotten, W and b are copied. A layer without a bias gets one of zeros, which is trained.
+    /// listed before are forgotten, W and b are copied. A layer without a bias gets one of zeros, which is trained. On an
+    /// autodiff device, layers that want no gradient make a network that wants none.
     ///
     /// # Errors
-    /// [`Error::Shape`] for layers that don't fit one another; else as [`init`](Self::init).
+    /// [`Error::Shape`] for layers that don't fit one another, or a bias of another length than its layer's width;
+    /// [`Error::Backend`] for layers of which some are frozen and others are not; else as [`init`](Self::init).
     pub fn of_linears(mut self, linears: &[(&Linear, Activation<f64>)]) -> Result<FusedMlp> {
         self.network.layers.clear();
-        let mut parts: Vec<Tensor<1>> = Vec::new();
+        let (mut parts, mut wanted): (Vec<Tensor<1>>, Vec<bool>) = (Vec::new(), Vec::new());
         for (linear, activation) in linears {
             let weight = linear.weight.val();
             let [inputs, outputs] = weight.dims();
@@ -88,11 +90,29 @@ impl FusedMlpConfig {
             }
             self.network.layers.push((outputs, *activation));
             let (device, dtype) = (weight.device(), weight.dtype());
+            wanted.push(weight.is_require_grad());
             parts.push(weight.transpose().reshape([inputs * outputs]).detach());
             let bias = linear.bias.as_ref().map(Param::val);
+            if let Some(got) = bias.as_ref().map(|bias| bias.dims()[0])
+                && got != outputs
+            {
+                let shape = nablas::Shape::new;
+                return Err(Error::Shape {
+                    what: "b of a layer, 1 × outputs",
+                    expected: shape(1, outputs),
+                    got: shape(1, got),
+                });
+            }
+            wanted.extend(bias.as_ref().map(Tensor::is_require_grad));
             parts.push(bias.map_or_else(|| Tensor::zeros([outputs], (&device, dtype)), Tensor::detach));
         }
         let networks = Arc::new(Networks::new(self.network)?);
-        Ok(FusedMlp { params: Param::from_tensor(Tensor::cat(parts, 0)), networks })
+        let params = Tensor::cat(parts, 0);
+        let frozen = params.device().is_autodiff() && !wanted.contains(&true);
+        if !frozen && wanted.contains(&true) && wanted.contains(&false) {
+            let why = "some of W and b are frozen, and would be trained with the others";
+            return Err(Error::Backend { name: "burn", why });
+        }
+        Ok(FusedMlp { params: Param::from_tensor(params).set_require_grad(!frozen), networks })
     }
 }

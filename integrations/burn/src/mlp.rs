@@ -97,3 +97,23 @@ fn unfused(device: &Device, dtype: DType) -> Option<String> {
     }
     (!has(dtype)).then(|| format!("nablas computes in F32 and F64, the tensors are {dtype:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nablas::Activation;
+
+    #[test]
+    fn without_a_graph_nothing_is_kept() -> nablas::Result<()> {
+        let device = Device::flex().autodiff();
+        let mlp = crate::FusedMlpConfig::new(4).layer(3, Activation::Tanh).init(&device)?;
+        let network = mlp.networks.f32()?;
+        let x = Tensor::<2>::ones([9, 4], &device);
+        let _y = mlp.valid().forward(x.clone().inner());
+        let _frozen = mlp.clone().no_grad().forward(x.clone());
+        assert_eq!(network.states(), 0);
+        let _y = mlp.forward(x);
+        assert_eq!(network.states(), 1);
+        Ok(())
+    }
+}

@@ -53,6 +53,12 @@ pub(crate) fn readable(tensor: Flat, adjacent: bool) -> Flat {
     if fits { tensor } else { tensor.to_contiguous() }
 }
 
+/// A matrix whose elements are adjacent in each row: the tensor itself if it is that, else a copy.
+pub(crate) fn rows(tensor: Flat) -> Flat {
+    let adjacent = matches!(tensor.layout().as_2d_strides(), Some((.., rs, 1)) if rs >= 0);
+    if adjacent { tensor } else { tensor.to_contiguous() }
+}
+
 /// The elements of a readable tensor, one after another.
 pub(crate) fn slice<T: Element>(tensor: &Flat) -> &[T] {
     match tensor.layout().contiguous_offsets() {

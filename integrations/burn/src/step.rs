@@ -2,7 +2,7 @@
 
 use crate::{
     mlp::FusedMlp,
-    operand::{Element, Flat, matrix, readable},
+    operand::{Element, Flat, matrix, readable, rows},
 };
 use burn::{
     backend::Flex,
@@ -25,7 +25,7 @@ pub enum Goal {
 impl FusedMlp {
     /// One whole step of training in one call: loss, gradient, clipping by the global norm if `clip` is given, the
     /// optimizer's step. X is B×n_0. Nothing is recorded; with parameters that no other tensor shares they are moved where
-    /// they lie. The bits are those of [`Plan::train_step`](nablas::Plan::train_step), which says more.
+    /// they lie, and want a gradient afterwards as they did before. Values whose elements are not adjacent in a row are copied. The bits are those of [`Plan::train_step`](nablas::Plan::train_step), which says more.
     ///
     /// # Errors
     /// [`Error::Backend`] on another backend than Flex or for another type than T; [`Error::Class`] for a class that there
@@ -44,7 +44,7 @@ impl FusedMlp {
         let classes;
         let targets = match goal {
             Goal::Values(t) => {
-                values = readable(primitive::<T, 2>(t)?, false);
+                values = rows(primitive::<T, 2>(t)?);
                 Targets::Values(matrix(&values)?)
             }
             Goal::Classes(t) => {
@@ -58,7 +58,8 @@ impl FusedMlp {
         let place = Param::from_tensor(Tensor::zeros([0], &self.params.device()));
         let mut trained = Err(Error::Backend { name: "burn", why: "a training step is made on Flex" });
         self.params = std::mem::replace(&mut self.params, place).map(|tensor| {
-            let autodiff = tensor.device().is_autodiff();
+            // What burn's own optimizers hand on too: a step makes a new tensor, which would else want no gradient.
+            let (wanted, autodiff) = (tensor.is_require_grad(), tensor.gradient_checkpointing_strategy());
             let Ok(flat) = primitive::<T, 1>(tensor.clone()) else { return tensor };
             drop(tensor);
             let mut flat = readable(flat, true);
@@ -66,7 +67,8 @@ impl FusedMlp {
             let params = &mut T::storage_mut(&mut flat)[start..end];
             trained = network.train_step(params, x, loss, targets, clip, optimizer);
             let moved = Tensor::from_primitive::<Flex>(flat);
-            if autodiff { Tensor::from_inner(moved) } else { moved }
+            let Some(strategy) = autodiff else { return moved };
+            Tensor::from_inner(moved).with_gradient_checkpointing_strategy(strategy).set_require_grad(wanted)
         });
         trained
     }

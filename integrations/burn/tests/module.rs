@@ -6,8 +6,9 @@ mod network;
 
 use burn::{
     module::Module,
+    nn::Linear,
     store::ModuleRecord,
-    tensor::{DType, Device, Int, Tensor},
+    tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use common::{elements, relative};
 use nablas_burn::{Activation, FusedMlp, FusedMlpConfig, Goal, Loss, LossKind, Reduction};
@@ -127,6 +128,11 @@ fn layers_go_there_and_back() {
     let apart = [(&a[0], Activation::Relu), (&b[0], Activation::Identity)];
     let error = FusedMlpConfig::new(0).of_linears(&apart).expect_err("they don't fit").to_string();
     assert!(error.contains("expected a 4×2 matrix, got 5×2"), "{error}");
+    let mut wrong = linears(&[3, 4], DType::F64, &device);
+    wrong[0].bias = linears(&[3, 5], DType::F64, &device)[0].bias.clone();
+    let error =
+        FusedMlpConfig::new(0).of_linears(&listed(&wrong, Activation::Tanh)).expect_err("b is too long");
+    assert!(error.to_string().contains("expected a 1×4 matrix, got 1×5"), "{error}");
     assert!(FusedMlpConfig::new(3).init(&device).is_err());
 }
 
@@ -218,7 +224,68 @@ fn a_step_in_one_call_has_nablas_bits() {
         assert!(mlp.train_step(x.clone(), &mse32, values.clone(), None, &mut single).is_err());
         assert_eq!(elements(mlp.params.val()), params);
         mlp.train_step(x, &mse, values, None, &mut one).expect("a step");
-        assert_ne!(elements(mlp.params.val()), params);
-        assert_eq!(mlp.params.val().device().is_autodiff(), device.is_autodiff());
+        let moved = elements(mlp.params.val());
+        assert_ne!(moved, params);
+        // Values by columns are what they say.
+        let values = numbers([2, 20], 3.0, 1.0, DType::F64, &device);
+        let (by_rows, by_columns) = (values.clone().transpose(), values.transpose());
+        let by_rows = Tensor::<2>::from_data(by_rows.into_data(), (&device, DType::F64));
+        let x = Tensor::<2>::from_data(TensorData::new(dense, [20, 6]), (&device, DType::F64));
+        let mut again = mlp.clone();
+        let mut other = one.clone();
+        let got = mlp.train_step(x.clone(), &mse, Goal::Values(by_columns), None, &mut one).expect("a step");
+        assert_eq!(Ok(got), again.train_step(x, &mse, Goal::Values(by_rows), None, &mut other));
+        assert_eq!(elements(mlp.params.val()), elements(again.params.val()));
+        assert_ne!(elements(mlp.params.val()), moved);
     }
+}
+
+#[test]
+fn a_step_in_one_call_leaves_parameters_that_want_their_gradient_as_before() {
+    for device in [Device::flex().autodiff(), Device::flex().autodiff().gradient_checkpointing()] {
+        let x = numbers([9, 6], 1.0, 1.0, DType::F64, &device);
+        let mse = Loss::new(LossKind::Mse, Reduction::Mean);
+        let step = |mlp: &mut FusedMlp| {
+            let mut sgd = nablas::Sgd::<f64>::new(mlp.params.dims()[0], 1e-2).expect("a rate");
+            let goal = Goal::Values(numbers([9, 2], 2.0, 1.0, DType::F64, &device));
+            mlp.train_step(x.clone(), &mse, goal, None, &mut sgd).expect("a step");
+        };
+        let mut mlp = mlp(DType::F64, &device);
+        let (id, strategy) = (mlp.params.id, mlp.params.val().gradient_checkpointing_strategy());
+        step(&mut mlp);
+        let grads = mlp.forward(x.clone()).sum().backward();
+        assert!(mlp.params.val().grad(&grads).is_some());
+        assert_eq!(mlp.params.val().gradient_checkpointing_strategy(), strategy);
+        assert_eq!(mlp.params.id, id);
+        let mut frozen = mlp.no_grad();
+        step(&mut frozen);
+        assert!(!frozen.params.val().is_require_grad());
+    }
+}
+
+#[test]
+fn layers_are_frozen_all_or_none() {
+    let device = Device::flex().autodiff();
+    let layers = linears(&WIDTHS, DType::F64, &device);
+    let fused = |layers: &[Linear]| FusedMlpConfig::new(0).of_linears(&listed(layers, Activation::Tanh));
+    assert!(fused(&layers).expect("the layers fit").params.val().is_require_grad());
+    let mut some = layers.clone();
+    some[1] = some[1].clone().no_grad();
+    let error = fused(&some).expect_err("some are frozen").to_string();
+    assert!(error.contains("frozen"), "{error}");
+    let none = fused(&layers.no_grad()).expect("the layers fit");
+    assert!(!none.params.val().is_require_grad());
+}
+
+#[test]
+fn an_empty_batch_is_a_batch() {
+    let device = Device::flex().autodiff();
+    let mlp = mlp(DType::F64, &device);
+    let x = Tensor::<2>::zeros([0, 6], (&device, DType::F64)).require_grad();
+    let y = mlp.forward(x.clone());
+    assert_eq!(y.dims(), [0, 2]);
+    let grads = y.sum().backward();
+    assert_eq!(x.grad(&grads).expect("X wants its gradient").dims(), [0, 6]);
+    let of_nothing = elements(mlp.params.val().grad(&grads).expect("parameters want their gradient"));
+    assert_eq!(of_nothing, vec![0.0; mlp.params.dims()[0]]);
 }
