@@ -107,7 +107,8 @@ impl FusedMlpConfig {
             parts.push(bias.map_or_else(|| Tensor::zeros([outputs], (&device, dtype)), Tensor::detach));
         }
         let networks = Arc::new(Networks::new(self.network)?);
-        let params = Tensor::cat(parts, 0);
+        // What is detached of a leaf is a leaf that wants its gradient; what is put together of such is none.
+        let params = Tensor::cat(parts, 0).detach();
         let frozen = params.device().is_autodiff() && !wanted.contains(&true);
         if !frozen && wanted.contains(&true) && wanted.contains(&false) {
             let why = "some of W and b are frozen, and would be trained with the others";

@@ -1,6 +1,7 @@
 //! The same network by burn's own operations, for backends that nothing is fused on.
 
 use burn::tensor::{Tensor, activation as burns};
+use core::f64::consts::FRAC_1_SQRT_2;
 use nablas::Activation;
 use nablas_bridge::NetworkBuilder;
 
@@ -30,10 +31,12 @@ fn activate(activation: Activation<f64>, z: Tensor<2>) -> Tensor<2> {
         Activation::Tanh => z.tanh(),
         Activation::Softplus => burns::softplus(z, 1.0),
         Activation::Silu => burns::silu(z),
-        Activation::Gelu => burns::gelu(z),
+        // burn's own has the derivative of the other GELU on some backends, 3e-4 off.
+        Activation::Gelu => ((z.clone() * FRAC_1_SQRT_2).erf() + 1.0) * z * 0.5,
         Activation::GeluTanh => burns::gelu_approximate(z),
         Activation::Mish => burns::mish(z),
-        Activation::HardSwish => burns::hard_swish(z),
+        // burn's own, and its derivative of a division, take a sixth in `f32`.
+        Activation::HardSwish => (z.clone() + 3.0).clamp(0.0, 6.0) * z * (1.0 / 6.0),
         Activation::Exp => z.exp(),
         Activation::Sin(omega) => (z * omega).sin(),
         Activation::Softsign => burns::softsign(z),

@@ -73,14 +73,16 @@ impl FusedMlp {
     /// The parameters as burn's layers, W transposed: copies.
     pub fn linears(&self) -> Vec<Linear> {
         let network = self.networks.builder();
-        let (params, mut at, mut inputs) = (self.params.val().detach(), 0, network.inputs);
+        let (params, mut at, mut inputs) = (self.params.val(), 0, network.inputs);
         let mut layer = |&(outputs, _): &(usize, _)| {
             let bias = at + outputs * inputs;
             let weight =
                 params.clone().narrow(0, at, outputs * inputs).reshape([outputs, inputs]).transpose();
             let b = params.clone().narrow(0, bias, outputs);
             (inputs, at) = (outputs, bias + outputs);
-            Linear { weight: Param::from_tensor(weight), bias: Some(Param::from_tensor(b)) }
+            // Parameters are leaves.
+            let (weight, bias) = (Param::from_tensor(weight.detach()), Param::from_tensor(b.detach()));
+            Linear { weight, bias: Some(bias) }
         };
         network.layers.iter().map(&mut layer).collect()
     }

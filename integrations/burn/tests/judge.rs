@@ -34,10 +34,11 @@ fn compare<const D: usize>(
         let error = relative(&got, &want);
         assert!(error <= bound(dtype), "{activation}, {dtype:?}: {what} differs by {error:.1e}");
     };
-    let seen = view(x.clone());
-    let [batch, _] = seen.dims();
+    // A graph is walked once.
+    let seen = || view(x.clone());
+    let [batch, _] = seen().dims();
     let dy = numbers([batch, WIDTHS[4]], 5.0, 1.0, dtype, &device);
-    let (got, want) = (mlp.forward(seen.clone()), forward(&layers, activation, seen));
+    let (got, want) = (mlp.forward(seen()), forward(&layers, activation, seen()));
     within("Y", elements(got.clone()), elements(want.clone()));
     let (got, want) = ((got * dy.clone()).sum().backward(), (want * dy).sum().backward());
     let of_x = |grads: &burn::tensor::Gradients| elements(x.grad(grads).expect("X wants its gradient"));
@@ -55,7 +56,9 @@ fn every_activation_has_burns_values_and_gradients() {
     let device = Device::flex().autodiff();
     for dtype in [DType::F32, DType::F64] {
         for activation in Activation::<f64>::all() {
-            compare(activation, dtype, numbers([37, WIDTHS[0]], 1.0, 1.0, dtype, &device), |x| x);
+            // Exponentials of exponentials lose a digit for each that there is before the point.
+            let scale = if activation == Activation::Exp { 0.1 } else { 1.0 };
+            compare(activation, dtype, numbers([37, WIDTHS[0]], 1.0, scale, dtype, &device), |x| x);
         }
     }
 }
@@ -88,7 +91,7 @@ fn more_axes_are_rows_too() {
 
 #[test]
 fn the_judge_knows_an_activation_from_another() {
-    let z = numbers([9, 9], 1.0, 1.0, DType::F64, &Device::flex());
+    let z = numbers([9, 9], 1.0, 5.0, DType::F64, &Device::flex());
     let all = Activation::<f64>::all();
     let value = |a: Activation<f64>| elements(network::activate(a, z.clone()));
     for (i, a) in all.iter().enumerate() {

@@ -164,7 +164,12 @@ fn other_backends_run_by_burns_own_operations() {
             (elements(y.clone()), gradient(&mlp, y))
         };
         let ((y, grads), (ys, gradses)) = (at(&ndarray), at(&Device::flex().autodiff()));
-        assert!(relative(&y, &ys) < 1e-5 && relative(&grads, &gradses) < 1e-5, "{activation}");
+        assert!(
+            relative(&y, &ys) < 1e-5 && relative(&grads, &gradses) < 1e-5,
+            "{activation}: {:.1e}, {:.1e}",
+            relative(&y, &ys),
+            relative(&grads, &gradses)
+        );
     }
 }
 
