@@ -60,46 +60,13 @@ impl<T: Scalar> Block<T> {
     /// The pointers are valid for the shapes and strides, C's rows are touched by this call alone.
     unsafe fn rows(&self, lo: usize, hi: usize) {
         let at = lo as isize;
-        // SAFETY: the rows are within A and C, the caller vouches for both; the element type is f32 or f64, as `Scalar` is sealed.
+        // SAFETY: the rows are within A and C; the caller vouches for both.
         unsafe {
-            let (a, c) = (self.a.offset(at * self.ars), self.c.offset(at * self.crs));
-            let (m, k, n) = (hi - lo, self.k, self.n);
-            let b = self.b;
-            if size_of::<T>() == size_of::<f32>() {
-                matrixmultiply::sgemm(
-                    m,
-                    k,
-                    n,
-                    1.0,
-                    a.cast(),
-                    self.ars,
-                    self.acs,
-                    b.cast(),
-                    self.brs,
-                    self.bcs,
-                    0.0,
-                    c.cast(),
-                    self.crs,
-                    self.ccs,
-                );
-            } else {
-                matrixmultiply::dgemm(
-                    m,
-                    k,
-                    n,
-                    1.0,
-                    a.cast(),
-                    self.ars,
-                    self.acs,
-                    b.cast(),
-                    self.brs,
-                    self.bcs,
-                    0.0,
-                    c.cast(),
-                    self.crs,
-                    self.ccs,
-                );
-            }
+            let a = (self.a.offset(at * self.ars), (self.ars, self.acs));
+            let c = (self.c.offset(at * self.crs), (self.crs, self.ccs));
+            let (sizes, b) = ((hi - lo, self.k, self.n), (self.b, (self.brs, self.bcs)));
+            // The library's own way to the crate, which has it for both element types.
+            T::matrixmultiply(sizes, T::ONE, a, b, T::ZERO, c);
         }
     }
 }

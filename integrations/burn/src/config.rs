@@ -110,7 +110,7 @@ impl FusedMlpConfig {
         // What is detached of a leaf is a leaf that wants its gradient; what is put together of such is none.
         let params = Tensor::cat(parts, 0).detach();
         let frozen = params.device().is_autodiff() && !wanted.contains(&true);
-        if !frozen && wanted.contains(&true) && wanted.contains(&false) {
+        if wanted.contains(&true) && wanted.contains(&false) {
             let why = "some of W and b are frozen, and would be trained with the others";
             return Err(Error::Backend { name: "burn", why });
         }
