@@ -26,7 +26,7 @@ const REST: u32 = 128;
 /// Calls from a trial to the next.
 const BETWEEN: u32 = 1024;
 /// Calls that the model takes to last longer, in microseconds, gain by members what no hand-over takes.
-const LONG: f64 = 2000.0;
+const LONG: f64 = 250.0;
 /// Members must be so many times as fast as the caller alone.
 const GAIN: f32 = 1.02;
 
