@@ -21,10 +21,13 @@ const PATIENCE: u32 = 32;
 const APART: u32 = 16;
 /// Microseconds from call to call that are long.
 const PAUSE: u32 = 1000;
-/// Calls alone, then, before the next trial.
+/// Calls alone, then, before the next trial; also after the first trial that members lost. Twice as many after each
+/// further one in a row: a trial may have met a moment when others had the processor.
 const REST: u32 = 128;
-/// Calls from a trial to the next.
+/// Calls from a trial to the next, at most.
 const BETWEEN: u32 = 1024;
+/// Calls of a trial.
+const TRIAL: u32 = 2 * (SETTLING + TIMED);
 /// Calls that the model takes to last longer, in microseconds, gain by members what no hand-over takes.
 const LONG: f64 = 250.0;
 /// Members must be so many times as fast as the caller alone.
@@ -48,6 +51,8 @@ struct Trial {
     /// Of those with members, how many had none; and when the last of them ended, in microseconds.
     missed: AtomicU32,
     last: AtomicU32,
+    /// Trials in a row that members lost.
+    lost: AtomicU32,
     /// Speeds with members and alone, added up: bits of `f32`, estimated time over time.
     speeds: [AtomicU32; 2],
 }
@@ -62,18 +67,28 @@ struct Way {
 impl Trial {
     fn way(&self) -> Way {
         let at = self.at.load(Relaxed);
-        if at < 2 * (SETTLING + TIMED) {
+        if at < TRIAL {
             return Way { alone: at >= SETTLING + TIMED, timed: true };
         }
         self.at.store(if at < BETWEEN { at + 1 } else { 0 }, Relaxed);
+        Way { alone: !self.members_pay(), timed: false }
+    }
+
+    /// The trial's verdict.
+    fn members_pay(&self) -> bool {
         let [members, alone] = [0, 1].map(|i| f32::from_bits(self.speeds[i].load(Relaxed)));
-        Way { alone: members < GAIN * alone, timed: false }
+        members >= GAIN * alone
+    }
+
+    /// Alone for a while: so many trials before this one have said so.
+    fn rest(&self, lost: u32) {
+        self.at.store(BETWEEN - (REST << lost.min(8)).min(BETWEEN - TRIAL), Relaxed);
     }
 
     /// Where the trial is, unless another thread's call has gone on with it since this one began.
     fn at(&self, way: Way) -> Option<u32> {
         let at = self.at.load(Relaxed);
-        (at < 2 * (SETTLING + TIMED) && (at >= SETTLING + TIMED) == way.alone).then_some(at)
+        (at < TRIAL && (at >= SETTLING + TIMED) == way.alone).then_some(at)
     }
 
     /// A timed call wanted members and had none, from one moment to another: it says nothing of them. After many such
@@ -89,7 +104,7 @@ impl Trial {
         if missed >= PATIENCE {
             self.speeds[0].store(0, Relaxed);
             self.speeds[1].store(1f32.to_bits(), Relaxed);
-            self.at.store(BETWEEN - REST, Relaxed);
+            self.rest(0);
         }
     }
 
@@ -104,6 +119,14 @@ impl Trial {
         };
         sum.store((before + speed).to_bits(), Relaxed);
         self.at.store(at + 1, Relaxed);
+        if at + 1 == TRIAL {
+            let lost = self.lost.load(Relaxed);
+            let pay = self.members_pay();
+            self.lost.store(if pay { 0 } else { lost + 1 }, Relaxed);
+            if !pay {
+                self.rest(lost);
+            }
+        }
     }
 }
 
@@ -187,14 +210,17 @@ mod tests {
 
     #[test]
     fn the_faster_way_is_taken_until_the_next_trial() {
-        let each = SETTLING + TIMED;
-        let (trial, rest) = (Trial::default(), BETWEEN - 2 * each + 1);
-        assert_eq!(calls(&trial, 20.0, 12.0, 2 * each), each);
-        assert_eq!(calls(&trial, 20.0, 12.0, rest), rest);
+        let (trial, each) = (Trial::default(), SETTLING + TIMED);
+        // Alone is faster: the next trial comes later each time.
+        for rest in [REST, 2 * REST, 4 * REST, BETWEEN - TRIAL, BETWEEN - TRIAL] {
+            assert_eq!(calls(&trial, 20.0, 12.0, TRIAL), each);
+            assert_eq!(calls(&trial, 20.0, 12.0, rest + 1), rest + 1);
+        }
         // Now members are the faster ones, which the next trial finds.
-        assert_eq!(calls(&trial, 10.0, 12.0, 2 * each), each);
-        assert_eq!(calls(&trial, 10.0, 12.0, rest), 0);
-        assert_eq!(calls(&trial, 11.9, 12.0, 2 * each + rest), each + rest);
+        assert_eq!(calls(&trial, 10.0, 12.0, TRIAL), each);
+        assert_eq!(calls(&trial, 10.0, 12.0, BETWEEN - TRIAL + 1), 0);
+        assert_eq!(calls(&trial, 11.9, 12.0, TRIAL + REST + 1), each + REST + 1);
+        assert_eq!(trial.way(), Way { alone: false, timed: true });
     }
 
     #[test]
@@ -219,7 +245,7 @@ mod tests {
     fn a_call_that_ends_late_changes_nothing() {
         let (trial, each) = (Trial::default(), SETTLING + TIMED);
         let late = trial.way();
-        assert_eq!(calls(&trial, 10.0, 12.0, 2 * each), each);
+        assert_eq!(calls(&trial, 10.0, 12.0, TRIAL), each);
         trial.note(late, 1e-6);
         trial.miss(late, 0, 0);
         assert_eq!(trial.missed.load(Relaxed), 0);
