@@ -222,6 +222,81 @@ fn confident_logits_stay_finite_and_accurate() -> Result<()> {
     Ok(())
 }
 
+/// Logits of ±10³⁰, rows of nothing but −∞, one finite logit among them: values and deltas are the limits, at widths of
+/// one vector and several, in every row of a batch.
+fn logits_without_measure<T: Scalar>() -> Result<()> {
+    let (inf, t) = (f64::INFINITY, T::from_f64);
+    let mean = 1.0 / 9.0;
+    for cols in [2, 3, 10, 16, 17, 40] {
+        // The first logit, the others, the class; the value and the delta of the class and of one other.
+        let n = cols as f64;
+        let cases = [
+            (1e30, -1e30, 0, 0.0, 0.0, 0.0),
+            (1e30, 0.0, 0, 0.0, 0.0, 0.0),
+            (0.0, -1e30, 0, 0.0, 0.0, 0.0),
+            (1e30, 0.0, 1, 1e30, -1.0, 0.0),
+            (-1e30, 1e30, 0, 2e30, -1.0, 1.0 / (n - 1.0)),
+            (1e30, 1e30, 0, n.ln(), 1.0 / n - 1.0, 1.0 / n),
+            (-1e30, -1e30, 1, n.ln(), 1.0 / n - 1.0, 1.0 / n),
+            (-inf, -inf, 0, n.ln(), 1.0 / n - 1.0, 1.0 / n),
+            (3.0, -inf, 0, 0.0, 0.0, 0.0),
+        ];
+        let y: Vec<T> = cases
+            .iter()
+            .flat_map(|(first, rest, ..)| (0..cols).map(move |j| t(if j == 0 { *first } else { *rest })))
+            .collect();
+        let classes: Vec<u32> = cases.iter().map(|case| case.2).collect();
+        for isa in IsaToken::available() {
+            let loss = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Mean);
+            let mut delta = vec![t(f64::NAN); y.len()];
+            let (ym, dm) = (MatRef::new(&y, 9, cols)?, MatMut::new(&mut delta, 9, cols)?);
+            let value = loss.value_and_delta(isa, ym, Targets::Classes(&classes), dm)?.to_f64();
+            let want = mean * cases.iter().map(|case| case.3).sum::<f64>();
+            let eps = 16.0 * T::EPSILON.to_f64();
+            assert!((value - want).abs() <= eps * want, "{cols} on {isa:?}: {value} for {want}");
+            for (row, (first, rest, class, value, own, other)) in cases.into_iter().enumerate() {
+                let alone = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Sum);
+                let only = ym.rows(row..row + 1)?;
+                let got = alone.value(isa, only, Targets::Classes(&[class]))?.to_f64();
+                let what = format!("{first}, {rest} × {}, class {class} on {isa:?}: {got}", cols - 1);
+                assert!((got - value).abs() <= eps * value, "{what} for {value}");
+                for (j, want) in [(class as usize, own), (cols - 1, other)] {
+                    // Of two columns the last may be the class.
+                    if j == class as usize && want != own {
+                        continue;
+                    }
+                    let got = delta[row * cols + j].to_f64();
+                    assert!((got - mean * want).abs() <= eps, "{what}, delta {j} is {got}");
+                }
+            }
+        }
+        for isa in IsaToken::available() {
+            let bce = Loss::new(LossKind::BceWithLogits, Reduction::Sum);
+            let y: Vec<T> = (0..cols).map(|j| t([1e30, -1e30][j % 2])).collect();
+            let right: Vec<T> = (0..cols).map(|j| t([1.0, 0.0][j % 2])).collect();
+            let wrong: Vec<T> = (0..cols).map(|j| t([0.0, 1.0][j % 2])).collect();
+            let (value, delta) = run(bce, isa, &y, &right, cols)?;
+            assert!(value == T::ZERO && delta.iter().all(|d| *d == T::ZERO), "{value}");
+            let (value, delta) = run(bce, isa, &y, &wrong, cols)?;
+            assert!((value.to_f64() / (n * 1e30) - 1.0).abs() < 16.0 * T::EPSILON.to_f64(), "{value}");
+            assert!(delta.iter().enumerate().all(|(j, d)| d.to_f64() == [1.0, -1.0][j % 2]), "{delta:?}");
+            for kind in [LossKind::L1, LossKind::Huber(t(2.0))] {
+                let (value, delta) = run(Loss::new(kind, Reduction::Mean), isa, &y, &wrong, cols)?;
+                let slope = if kind == LossKind::L1 { 1.0 } else { 2.0 };
+                assert!((value.to_f64() / (slope * 1e30) - 1.0).abs() < 1e-5, "{kind:?}: {value}");
+                assert!(delta.iter().all(|d| (d.to_f64().abs() - slope / n).abs() < 1e-6), "{kind:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn logits_without_measure_give_the_limits() -> Result<()> {
+    logits_without_measure::<f32>()?;
+    logits_without_measure::<f64>()
+}
+
 #[test]
 fn nan_stays_in_its_row() -> Result<()> {
     for kind in kinds::<f64>() {
