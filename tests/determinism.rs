@@ -147,7 +147,7 @@ fn pool(threads: usize) -> ThreadPool {
     ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
 }
 
-const MEMBERS: [usize; 4] = [1, 2, 3, 8];
+const MEMBERS: [usize; 6] = [1, 2, 3, 4, 8, 16];
 
 /// Many partial gradients, and work for several members, by this path.
 fn small_steps(path: PathKind, widths: &[usize], batch: usize) -> Result<()> {
@@ -203,9 +203,14 @@ fn rows_alone<T: Scalar>(step: &Step<T>) -> Result<()> {
         let [y, _, dx] = step.vjp(&plan, 0, task.batch)?;
         let (n, m) = (task.mlp.inputs(), task.mlp.outputs());
         let single = (0..task.batch.min(40)).map(|i| (i, 1));
-        for (from, rows) in
-            single.chain([(1, 24), (5, 31), (7, task.batch - 7), (23, 2), (0, task.batch - 1)])
-        {
+        for (from, rows) in single.chain([
+            (1, 24),
+            (5, 31),
+            (7, task.batch - 7),
+            (23, 2),
+            (0, task.batch - 1),
+            (1, task.batch - 1),
+        ]) {
             // A plan for a batch of this size, and one for a larger.
             for plan in [&plan, &Plan::new(&task.mlp, &PlanOptions::new(rows).isa(isa))?] {
                 let part = step.vjp(plan, from, rows)?;
@@ -229,6 +234,30 @@ fn rows_depend_on_themselves_alone() -> Result<()> {
     rows_alone(&Step::<f32>::new(&[33, 87, 50, 5], Activation::Silu, Activation::Relu, 131)?)?;
     rows_alone(&Step::<f64>::new(&[16, 20, 3], Activation::Elu(1.0), Activation::Identity, 70)?)?;
     rows_alone(&Step::<f32>::new(&[33, 2000, 100, 5], Activation::Relu, Activation::Tanh, 44)?)
+}
+
+/// The same call again in the same workspace, right after and after another batch, whose numbers it finds there.
+#[test]
+fn the_same_call_twice() -> Result<()> {
+    for (widths, batch) in [(&[32, 48, 61, 10][..], 300), (&[20, 33, 17, 10], 1100), (&[300, 900, 7], 40)] {
+        let step = Step::<f32>::new(widths, Activation::Gelu, Activation::Identity, batch)?;
+        for members in [1, 3] {
+            let plan = step.task.plan(IsaToken::detect(), members)?;
+            let mut ws = plan.workspace()?;
+            let mut call = |from: usize, rows: usize| -> Result<Vec<f32>> {
+                let (x, dy) = step.task.rows(from, rows)?;
+                let mut grads = vec![f32::NAN; step.task.params.len()];
+                plan.vjp(&step.task.params, x, dy, None, &mut grads, None, &mut ws)?;
+                Ok(grads)
+            };
+            let first = call(0, batch)?;
+            for (from, rows) in [(0, batch), (1, batch - 1), (batch - 1, 1)] {
+                call(from, rows)?;
+                assert_bits(&call(0, batch)?, &first, || format!("after {rows} rows, {plan:?}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a plan says of a loss is what the loss says of the plan's outputs, whoever computes it.
