@@ -35,6 +35,8 @@ pub(crate) struct Net<T: Elem> {
     pub(crate) planned: Planned<T>,
     /// Buffers of calls.
     pub(crate) spare: Shelf<Spare<T>>,
+    /// Memory of states that is lent to a framework's tensors, and came back.
+    pub(crate) states: Shelf<Vec<Line>>,
 }
 
 /// Buffers that calls use between their ends.
@@ -146,6 +148,7 @@ impl<T: Elem> Cache<T> {
             threads,
             planned: Planned::new(plan)?,
             spare: Shelf::new(),
+            states: Shelf::new(),
         });
         // Dropped where the list is whole again: to free workspaces takes time.
         let dropped = self.with(|list| {

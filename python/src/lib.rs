@@ -11,6 +11,7 @@ mod config;
 mod dense;
 mod failure;
 mod kept;
+mod lent;
 mod loss;
 mod mlp;
 mod optim;

@@ -2,6 +2,7 @@
 
 use crate::{
     array::{Matrix, Vector},
+    lent::Managed,
     typed::{Dtype, Elem},
 };
 use pyo3::{
@@ -16,20 +17,20 @@ use std::{
     ptr, slice,
 };
 
-/// DLPack's view of a tensor.
+/// DLPack's description of a tensor.
 #[repr(C)]
 #[derive(Debug)]
-struct View {
-    data: *mut c_void,
-    device_type: i32,
-    device_id: i32,
-    ndim: i32,
-    code: u8,
-    bits: u8,
-    lanes: u16,
-    shape: *const i64,
-    strides: *const i64,
-    byte_offset: u64,
+pub(crate) struct Dl {
+    pub(crate) data: *mut c_void,
+    pub(crate) device_type: i32,
+    pub(crate) device_id: i32,
+    pub(crate) ndim: i32,
+    pub(crate) code: u8,
+    pub(crate) bits: u8,
+    pub(crate) lanes: u16,
+    pub(crate) shape: *const i64,
+    pub(crate) strides: *const i64,
+    pub(crate) byte_offset: u64,
 }
 
 /// DLPack's table of functions, as far as it is used.
@@ -41,17 +42,18 @@ struct Exchange {
     previous: *const Exchange,
     allocate: *const c_void,
     managed_from: *const c_void,
-    managed_to: *const c_void,
+    /// `object` ← a tensor that owns `managed`; not 0 with an exception, and `managed` still the caller's.
+    adopt: Option<unsafe extern "C" fn(managed: *mut Managed, object: *mut *mut c_void) -> c_int>,
     /// `view` ← what the tensor has; not 0 with an exception.
-    view: Option<unsafe extern "C" fn(tensor: *mut c_void, view: *mut View) -> c_int>,
+    view: Option<unsafe extern "C" fn(tensor: *mut c_void, view: *mut Dl) -> c_int>,
     stream: *const c_void,
 }
 
-const CPU: i32 = 1;
+pub(crate) const CPU: i32 = 1;
 const INT: u8 = 0;
-const FLOAT: u8 = 2;
+pub(crate) const FLOAT: u8 = 2;
 /// DLPack's version whose table this is.
-const MAJOR: u32 = 1;
+pub(crate) const MAJOR: u32 = 1;
 
 /// What is used of PyTorch.
 #[derive(Debug)]
@@ -60,7 +62,8 @@ pub(crate) struct Torch {
     empty: Py<PyAny>,
     /// How `empty` is told the element type and the device.
     options: [Py<PyDict>; 2],
-    view: unsafe extern "C" fn(*mut c_void, *mut View) -> c_int,
+    view: unsafe extern "C" fn(*mut c_void, *mut Dl) -> c_int,
+    adopt: unsafe extern "C" fn(*mut Managed, *mut *mut c_void) -> c_int,
 }
 
 /// What a tensor holds.
@@ -98,11 +101,11 @@ impl Torch {
         let mut table =
             table.pointer_checked(Some(c"dlpack_exchange_api"))?.cast::<Exchange>().as_ptr().cast_const();
         // SAFETY: the capsule has DLPack's table, which lives as long as the process; versions are a chain of such.
-        let view = unsafe {
+        let functions = unsafe {
             while !table.is_null() && (*table).major != MAJOR {
                 table = (*table).previous;
             }
-            table.as_ref().and_then(|table| table.view)
+            table.as_ref().and_then(|table| Some((table.view?, table.adopt?)))
         };
         let option = |name| {
             let options = PyDict::new(py);
@@ -112,7 +115,8 @@ impl Torch {
         };
         let options = [option("float32")?, option("float64")?];
         let empty = torch.getattr("empty")?.unbind();
-        Ok(Self { tensor: tensor.unbind(), empty, options, view: view.ok_or_else(too_old)? })
+        let (view, adopt) = functions.ok_or_else(too_old)?;
+        Ok(Self { tensor: tensor.unbind(), empty, options, view, adopt })
     }
 
     /// A new tensor without values, on the CPU whatever the default device is.
@@ -126,6 +130,25 @@ impl Torch {
         // the dictionary, which is therefore the call's own.
         let options = self.options[usize::from(dtype == Dtype::F64)].bind(py).copy()?;
         self.empty.bind(py).call(PyTuple::new(py, shape)?, Some(&options))
+    }
+
+    /// A tensor on memory that is not PyTorch's.
+    ///
+    /// # Safety
+    /// `managed` is whole, with a function that ends it, which any thread may call at any time from now on.
+    pub(crate) unsafe fn adopt<'py>(
+        &self,
+        py: Python<'py>,
+        managed: *mut Managed,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut object = ptr::null_mut();
+        // SAFETY: the caller's promise; the thread is attached.
+        if unsafe { (self.adopt)(managed, &raw mut object) } != 0 {
+            // Whose it is then DLPack does not say: it is left alone.
+            return Err(PyErr::fetch(py));
+        }
+        // SAFETY: a new reference.
+        unsafe { Bound::from_owned_ptr_or_err(py, object.cast()) }
     }
 
     fn expect(&self, what: &str, object: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -156,7 +179,7 @@ impl Torch {
     pub(crate) fn view<'a>(&self, what: &'static str, tensor: &'a Bound<'_, PyAny>) -> PyResult<Tensor<'a>> {
         let py = tensor.py();
         self.expect(what, tensor)?;
-        let mut view = View {
+        let mut view = Dl {
             data: ptr::null_mut(),
             device_type: 0,
             device_id: 0,

@@ -4,6 +4,7 @@ use crate::{
     array::{Matrix, Vector},
     cache::{Cached, Name, Net},
     kept::busy,
+    lent,
     loss::Loss,
     optim::{Optimizer, Rule},
     overlap::{Bytes, disjoint},
@@ -173,7 +174,9 @@ fn forward<'py, T: Cached>(
     let net = Net::<T>::of(Name { activations, widths: &params.widths }, x.rows)?;
     let outputs = params.widths.last().copied().unwrap_or(0);
     let y = torch.empty(py, &[x.rows, outputs], T::DTYPE)?;
-    let state = torch.empty(py, &[if keep { net.state_len(x.rows)? } else { 0 }], T::DTYPE)?;
+    let len = if keep { net.state_len(x.rows)? } else { 0 };
+    // An operator's outputs are PyTorch's own.
+    let state = if clean { torch.empty(py, &[len], T::DTYPE)? } else { lent::state(torch, py, &net, len)? };
     let (to, at) = (torch.view("y", &y)?.matrix::<T>()?, torch.view("kept", &state)?.elements::<T>()?);
     // SAFETY: the references above keep the tensors; the outputs are new, so that they overlap nothing.
     let (params, input, to) = unsafe { (params.views(), x.view(), to.view_mut()) };
