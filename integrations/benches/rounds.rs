@@ -87,6 +87,7 @@ pub(crate) fn run<const N: usize>(contest: &Contest<N>) {
             dims: workload.widths,
             batch,
             activation: workload.activation.name(),
+            dtype: "f32",
             isa: isa.name(),
             threads,
             flop: workload.flop(batch),
