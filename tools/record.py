@@ -1,6 +1,6 @@
 """Records of measurements, and what the documentation shows of them.
 
-    python3 tools/record.py add RESULTS.json --machine xeon-emerald-rapids --date 2026-11-28 --commit 7b9696a
+    python3 tools/record.py add RESULTS.json --machine xeon-emerald-rapids --date 2026-11-28 --commit dfb081b
     python3 tools/record.py docs
     python3 tools/record.py check
 

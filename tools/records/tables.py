@@ -9,7 +9,7 @@ import textwrap
 
 from .data import OURS, Record, ours_and_other
 
-MARKS = re.compile(r"(<!-- record: (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
+MARKS = re.compile(r"(<!-- record: ([\w-]+) ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 ACTIVATIONS = {"relu": "ReLU", "silu": "SiLU", "gelu_tanh": "GELU (tanh)"}
 # Below, another counts as no faster: what the harness cannot tell apart.
 NOISE = 1.03
@@ -193,7 +193,27 @@ def framework(machine, source):
     return [*wrap(caption(record)), "", *table(head, {1, *range(3, len(head))}, rows)]
 
 
+def from_python(machine, source):
+    """Steps from Python, every contender: times, and how many times as fast as PyTorch it is."""
+    record = Record(machine, source)
+    names = list(dict.fromkeys(r.contender for r in record.rows))
+    names.sort(key=lambda name: (name == "torch", not name.startswith(OURS), name))
+    names.insert(0, names.pop())
+    rows = []
+    for _, by_threads in record.workloads():
+        for t, found in by_threads.items():
+            of = {r.contender: r for r in found}
+            cells = [network(found[0].dims), f"{found[0].batch:,}", activation(found[0].activation), str(t)]
+            alone = of["torch"].us()
+            quotient = lambda c: "" if c == "torch" else f" ({alone / of[c].us():.1f}×)"
+            rows.append(cells + [f"{time(of[c].us())}{quotient(c)}" if c in of else "–" for c in names])
+    head = ["network", "batch", "activation", "threads", *names]
+    return [*wrap(caption(record)), "", *table(head, {1, *range(3, len(head))}, rows)]
+
+
 KINDS = {
+    "python-step": lambda machine: from_python(machine, "python-step"),
+    "python-grad": lambda machine: from_python(machine, "python-grad"),
     "candle": lambda machine: framework(machine, "candle"),
     "burn": lambda machine: framework(machine, "burn"),
     "readme": lambda machine: steps(machine, ratio=False),
