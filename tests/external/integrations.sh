@@ -14,10 +14,12 @@ cargo test --workspace --lib --tests --benches --locked
 cargo test --workspace --doc --locked
 
 echo "--- examples"
-for package in nablas-candle nablas-burn; do
-  cargo run --locked -q -p $package --example digits -- --epochs 6 | tee "$CARGO_TARGET_DIR/output"
+# All packages at once, so that nothing is built anew for other features.
+cargo build --workspace --examples --locked
+for package in candle burn; do
+  "$CARGO_TARGET_DIR/debug/examples/${package}_digits" --epochs 6 | tee "$CARGO_TARGET_DIR/output"
   grep -q '^test accuracy 0.[89]' "$CARGO_TARGET_DIR/output"
-  cargo run --locked -q -p $package --example policy -- 25 | tee "$CARGO_TARGET_DIR/output"
+  "$CARGO_TARGET_DIR/debug/examples/${package}_policy" 25 | tee "$CARGO_TARGET_DIR/output"
   # It begins with twenty pushes.
   awk '/^mean length/ {found = $3 > 35} END {exit !found}' "$CARGO_TARGET_DIR/output"
 done

@@ -1,7 +1,7 @@
 //! A policy of 4 → 32 → 32 → 2 learns to balance a pole by REINFORCE (Williams 1992), with candle's AdamW.
 //!
 //! ```text
-//! cargo run --release -p nablas-candle --example policy -- 60
+//! cargo run --release -p nablas-candle --example candle_policy -- 60
 //! ```
 
 #[path = "../../examples/cart_pole.rs"]

@@ -1,7 +1,7 @@
 //! Handwritten digits by burn's AdamW: 64 → 128 → 64 → 10, with fused layers or, with `--burn`, with burn's own.
 //!
 //! ```text
-//! cargo run --release -p nablas-burn --example digits -- --epochs 20
+//! cargo run --release -p nablas-burn --example burn_digits -- --epochs 20
 //! ```
 
 #[path = "../../../examples/digits/data.rs"]

@@ -1,7 +1,7 @@
 //! A policy of 4 → 32 → 32 → 2 learns to balance a pole by REINFORCE (Williams 1992), with burn's AdamW.
 //!
 //! ```text
-//! cargo run --release -p nablas-burn --example policy -- 60
+//! cargo run --release -p nablas-burn --example burn_policy -- 60
 //! ```
 
 #[path = "../../examples/cart_pole.rs"]

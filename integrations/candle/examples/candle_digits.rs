@@ -1,7 +1,7 @@
 //! Handwritten digits by candle's AdamW: 64 → 128 → 64 → 10, with fused layers or, with `--candle`, with candle's own.
 //!
 //! ```text
-//! cargo run --release -p nablas-candle --example digits -- --epochs 20
+//! cargo run --release -p nablas-candle --example candle_digits -- --epochs 20
 //! ```
 
 #[path = "../../../examples/digits/data.rs"]
