@@ -228,18 +228,18 @@ fn logits_without_measure<T: Scalar>() -> Result<()> {
     let (inf, t) = (f64::INFINITY, T::from_f64);
     let mean = 1.0 / 9.0;
     for cols in [2, 3, 10, 16, 17, 40] {
-        // The first logit, the others, the class; the value and the delta of the class and of one other.
+        // The first logit, the others, the class; the value, and the probabilities of the first and of the others.
         let n = cols as f64;
         let cases = [
-            (1e30, -1e30, 0, 0.0, 0.0, 0.0),
-            (1e30, 0.0, 0, 0.0, 0.0, 0.0),
-            (0.0, -1e30, 0, 0.0, 0.0, 0.0),
-            (1e30, 0.0, 1, 1e30, -1.0, 0.0),
-            (-1e30, 1e30, 0, 2e30, -1.0, 1.0 / (n - 1.0)),
-            (1e30, 1e30, 0, n.ln(), 1.0 / n - 1.0, 1.0 / n),
-            (-1e30, -1e30, 1, n.ln(), 1.0 / n - 1.0, 1.0 / n),
-            (-inf, -inf, 0, n.ln(), 1.0 / n - 1.0, 1.0 / n),
-            (3.0, -inf, 0, 0.0, 0.0, 0.0),
+            (1e30, -1e30, 0, 0.0, 1.0, 0.0),
+            (1e30, 0.0, 0, 0.0, 1.0, 0.0),
+            (0.0, -1e30, 0, 0.0, 1.0, 0.0),
+            (1e30, 0.0, 1, 1e30, 1.0, 0.0),
+            (-1e30, 1e30, 0, 2e30, 0.0, 1.0 / (n - 1.0)),
+            (1e30, 1e30, 0, n.ln(), 1.0 / n, 1.0 / n),
+            (-1e30, -1e30, 1, n.ln(), 1.0 / n, 1.0 / n),
+            (-inf, -inf, 0, n.ln(), 1.0 / n, 1.0 / n),
+            (3.0, -inf, 0, 0.0, 1.0, 0.0),
         ];
         let y: Vec<T> = cases
             .iter()
@@ -254,17 +254,15 @@ fn logits_without_measure<T: Scalar>() -> Result<()> {
             let want = mean * cases.iter().map(|case| case.3).sum::<f64>();
             let eps = 16.0 * T::EPSILON.to_f64();
             assert!((value - want).abs() <= eps * want, "{cols} on {isa:?}: {value} for {want}");
-            for (row, (first, rest, class, value, own, other)) in cases.into_iter().enumerate() {
+            for (row, (first, rest, class, value, of_first, of_rest)) in cases.into_iter().enumerate() {
                 let alone = Loss::new(LossKind::SoftmaxCrossEntropy, Reduction::Sum);
                 let only = ym.rows(row..row + 1)?;
                 let got = alone.value(isa, only, Targets::Classes(&[class]))?.to_f64();
                 let what = format!("{first}, {rest} × {}, class {class} on {isa:?}: {got}", cols - 1);
                 assert!((got - value).abs() <= eps * value, "{what} for {value}");
-                for (j, want) in [(class as usize, own), (cols - 1, other)] {
-                    // Of two columns the last may be the class.
-                    if j == class as usize && want != own {
-                        continue;
-                    }
+                for j in 0..cols {
+                    let probability = if j == 0 { of_first } else { of_rest };
+                    let want = probability - f64::from(u8::from(j == class as usize));
                     let got = delta[row * cols + j].to_f64();
                     assert!((got - mean * want).abs() <= eps, "{what}, delta {j} is {got}");
                 }

@@ -42,7 +42,7 @@ fn caller(number: usize, steps: usize, tasks: &[(Task<f32>, Vec<f32>)]) -> Resul
     for plan in 0..steps.div_ceil(STEPS) {
         let (task, right) = &tasks[(number + plan) % tasks.len()];
         let options = PlanOptions::new(task.batch);
-        // The default team; one thread; a team of the plan's own, for one step that its members share.
+        // The default team; one thread; a team of the plan's own, for steps that two seats share.
         let (options, exactly) = match plan % 40 {
             0 => (options.team(&Team::new(&TeamOptions::new().threads(3))?), true),
             k if k % 2 == 0 => (options.threads(1), false),
