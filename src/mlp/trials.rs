@@ -104,6 +104,7 @@ impl Trial {
         if missed >= PATIENCE {
             self.speeds[0].store(0, Relaxed);
             self.speeds[1].store(1f32.to_bits(), Relaxed);
+            self.lost.store(0, Relaxed);
             self.rest(0);
         }
     }
