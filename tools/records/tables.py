@@ -197,16 +197,18 @@ def from_python(machine, source):
     """Steps from Python, every contender: times, and how many times as fast as PyTorch it is."""
     record = Record(machine, source)
     names = list(dict.fromkeys(r.contender for r in record.rows))
-    names.sort(key=lambda name: (name == "torch", not name.startswith(OURS), name))
-    names.insert(0, names.pop())
+    names.sort(key=lambda name: (name != "torch", not name.startswith(OURS), name))
     rows = []
     for _, by_threads in record.workloads():
         for t, found in by_threads.items():
             of = {r.contender: r for r in found}
             cells = [network(found[0].dims), f"{found[0].batch:,}", activation(found[0].activation), str(t)]
             alone = of["torch"].us()
-            quotient = lambda c: "" if c == "torch" else f" ({alone / of[c].us():.1f}×)"
-            rows.append(cells + [f"{time(of[c].us())}{quotient(c)}" if c in of else "–" for c in names])
+            for c in names:
+                ratio = alone / of[c].us() if c in of else 0
+                shown = f" ({ratio:.{1 if ratio > 2 else 2}f}×)" if c != "torch" else ""
+                cells.append(f"{time(of[c].us())}{shown}" if ratio else "–")
+            rows.append(cells)
     head = ["network", "batch", "activation", "threads", *names]
     return [*wrap(caption(record)), "", *table(head, {1, *range(3, len(head))}, rows)]
 
