@@ -14,6 +14,8 @@ use std::{ffi::c_void, ptr, sync::Arc};
 
 /// Bytes from which on memory is lent: what is smaller stays with the allocator from one step to the next.
 const LARGE: usize = 1 << 16;
+/// Bytes up to which memory waits for the next step: a network keeps at most four such pieces.
+const MOST: usize = 1 << 28;
 
 /// DLPack's tensor with an owner.
 #[repr(C)]
@@ -44,7 +46,9 @@ unsafe extern "C" fn take_back<T: Elem>(tensor: *mut Managed) {
     // SAFETY: the owner is the address of a box that was let go for this; the caller's promise.
     let lent = unsafe { Box::from_raw((*tensor).owner.cast::<Lent<T>>()) };
     let Lent { lines, net, .. } = *lent;
-    net.states.put(lines);
+    if lines.capacity() * size_of::<Line>() <= MOST {
+        net.states.put(lines);
+    }
 }
 
 /// A new tensor of `len` elements without values that matter, on a cache line; lent, if it is large.
@@ -60,9 +64,10 @@ pub(crate) fn state<'py, T: Elem>(
     }
     let mut lines = net.states.take().unwrap_or_default();
     let wanted = bytes.div_ceil(size_of::<Line>());
-    if lines.len() < wanted {
-        // What it held is not worth a copy.
-        *lines = vec![Line([0; 64]); wanted];
+    if lines.capacity() < wanted {
+        // What it held goes first. Room alone: the call writes what is read, and its gaps hold what they may.
+        *lines = Vec::new();
+        lines.reserve_exact(wanted);
     }
     let tensor = Dl {
         data: lines.as_mut_ptr().cast(),

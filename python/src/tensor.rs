@@ -42,7 +42,7 @@ struct Exchange {
     previous: *const Exchange,
     allocate: *const c_void,
     managed_from: *const c_void,
-    /// `object` ← a tensor that owns `managed`; not 0 with an exception, and `managed` still the caller's.
+    /// `object` ← a tensor that owns `managed`; not 0 with an exception.
     adopt: Option<unsafe extern "C" fn(managed: *mut Managed, object: *mut *mut c_void) -> c_int>,
     /// `view` ← what the tensor has; not 0 with an exception.
     view: Option<unsafe extern "C" fn(tensor: *mut c_void, view: *mut Dl) -> c_int>,

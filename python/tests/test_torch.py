@@ -746,7 +746,7 @@ def test_memory_of_large_states_comes_back() -> None:
     assert third.data_ptr() in places and third.data_ptr() != view.data_ptr() - 20
     assert fourth.data_ptr() not in places
     assert torch.equal(view, bits[5:])
-    # On a thread of its own, as autograd has them, and after the plan has gone.
+    # On a thread of its own, as autograd has them.
     last = [view]
     del view
     thread = threading.Thread(target=last.clear)
