@@ -4,7 +4,7 @@
 //! for the few networks and sizes of batches that were used last. There is no lock that a fork could leave behind: the
 //! list is one address, which a call takes out and puts back. Who finds none waits a little, and then begins another.
 
-use crate::{failure::Failure, planned::Planned, shelf::Shelf, threads, typed::Elem};
+use crate::{failure::Failure, lent::Room, planned::Planned, shelf::Shelf, threads, typed::Elem};
 use nablas::{Activation, Error, Mlp, Plan};
 use std::{
     ptr,
@@ -36,7 +36,7 @@ pub(crate) struct Net<T: Elem> {
     /// Buffers of calls.
     pub(crate) spare: Shelf<Spare<T>>,
     /// Memory of states that is lent to a framework's tensors, and came back.
-    pub(crate) states: Shelf<Vec<Line>>,
+    pub(crate) states: Shelf<Room>,
 }
 
 /// Buffers that calls use between their ends.

@@ -28,13 +28,17 @@ pub(crate) struct Managed {
     tensor: Dl,
 }
 
+/// Memory for a state, by its capacity.
+#[derive(Debug, Default)]
+pub(crate) struct Room(Vec<Line>);
+
 /// What the owner's address leads to: all that a tensor is made of.
 #[derive(Debug)]
 struct Lent<T: Elem> {
     managed: Managed,
     shape: [i64; 1],
     strides: [i64; 1],
-    lines: Box<Vec<Line>>,
+    room: Box<Room>,
     net: Arc<Net<T>>,
 }
 
@@ -45,9 +49,9 @@ struct Lent<T: Elem> {
 unsafe extern "C" fn take_back<T: Elem>(tensor: *mut Managed) {
     // SAFETY: the owner is the address of a box that was let go for this; the caller's promise.
     let lent = unsafe { Box::from_raw((*tensor).owner.cast::<Lent<T>>()) };
-    let Lent { lines, net, .. } = *lent;
-    if lines.capacity() * size_of::<Line>() <= MOST {
-        net.states.put(lines);
+    let Lent { room, net, .. } = *lent;
+    if room.0.capacity() * size_of::<Line>() <= MOST {
+        net.states.put(room);
     }
 }
 
@@ -62,15 +66,15 @@ pub(crate) fn state<'py, T: Elem>(
     if bytes < LARGE {
         return torch.empty(py, &[len], T::DTYPE);
     }
-    let mut lines = net.states.take().unwrap_or_default();
+    let mut room = net.states.take().unwrap_or_default();
     let wanted = bytes.div_ceil(size_of::<Line>());
-    if lines.capacity() < wanted {
+    if room.0.capacity() < wanted {
         // What it held goes first. Room alone: the call writes what is read, and its gaps hold what they may.
-        *lines = Vec::new();
-        lines.reserve_exact(wanted);
+        *room = Room::default();
+        room.0.reserve_exact(wanted);
     }
     let tensor = Dl {
-        data: lines.as_mut_ptr().cast(),
+        data: room.0.as_mut_ptr().cast(),
         device_type: CPU,
         device_id: 0,
         ndim: 1,
@@ -88,7 +92,7 @@ pub(crate) fn state<'py, T: Elem>(
         flags: 0,
         tensor,
     };
-    let lent = Lent { managed, shape: [len as i64], strides: [1], lines, net: Arc::clone(net) };
+    let lent = Lent { managed, shape: [len as i64], strides: [1], room, net: Arc::clone(net) };
     let lent = Box::into_raw(Box::new(lent));
     // SAFETY: it is alive, and this its only address.
     let managed = unsafe {
