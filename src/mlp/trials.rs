@@ -17,9 +17,10 @@ const TIMED: u32 = 8;
 const SETTLING: u32 = 2;
 /// Calls with members to which none came, after which a trial is put off.
 const PATIENCE: u32 = 32;
-/// For so many counts a call long after the one before: all will have been asleep.
+/// For so many counts a call after a pause: all will have been asleep.
 const APART: u32 = 16;
-/// Microseconds from call to call that are long.
+/// Microseconds from call to call that are a pause. Calls after one have trials of their own: to wake members, and
+/// caches that others have had, are another bargain than members that wait in a loop.
 const PAUSE: u32 = 1000;
 /// Calls alone, then, before the next trial; also after the first trial that members lost. Twice as many after each
 /// further one in a row: a trial may have met a moment when others had the processor.
@@ -33,24 +34,27 @@ const LONG: f64 = 250.0;
 /// Members must be so many times as fast as the caller alone.
 const GAIN: f32 = 1.02;
 
-/// Kinds of calls: the goals, and a training step.
-const KINDS: usize = 4;
+/// Kinds of calls: the goals, and a training step; and all of them after a pause.
+const KINDS: usize = 8;
 /// Sizes of batches: by the bits of their number of rows.
 const SIZES: usize = 24;
 
 /// The trials of a plan. On cache lines of their own: calls write there.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Trials([Trial; KINDS * SIZES]);
+pub(crate) struct Trials {
+    each: [Trial; KINDS * SIZES],
+    /// When the last call began that could have had members, in microseconds.
+    last: AtomicU32,
+}
 
 /// A trial of calls of one kind and about one size. Calls of several threads at once may lose a count.
 #[derive(Debug, Default)]
 struct Trial {
     /// Calls since the trial began.
     at: AtomicU32,
-    /// Of those with members, how many had none; and when the last of them ended, in microseconds.
+    /// Of those with members, how many had none.
     missed: AtomicU32,
-    last: AtomicU32,
     /// Trials in a row that members lost.
     lost: AtomicU32,
     /// Speeds with members and alone, added up: bits of `f32`, estimated time over time.
@@ -91,15 +95,13 @@ impl Trial {
         (at < TRIAL && (at >= SETTLING + TIMED) == way.alone).then_some(at)
     }
 
-    /// A timed call wanted members and had none, from one moment to another: it says nothing of them. After many such
-    /// the caller is alone until the next trial, and does not even look for them.
-    fn miss(&self, way: Way, start: u32, end: u32) {
+    /// A timed call, after a pause or not, wanted members and had none: it says nothing of them. After many such the
+    /// caller is alone until the next trial, and does not even look for them.
+    fn miss(&self, way: Way, paused: bool) {
         if self.at(way).is_none() {
             return;
         }
-        let apart = start.wrapping_sub(self.last.load(Relaxed)) > PAUSE;
-        let missed = self.missed.load(Relaxed) + if apart { APART } else { 1 };
-        self.last.store(end, Relaxed);
+        let missed = self.missed.load(Relaxed) + if paused { APART } else { 1 };
         self.missed.store(if missed < PATIENCE { missed } else { 0 }, Relaxed);
         if missed >= PATIENCE {
             self.speeds[0].store(0, Relaxed);
@@ -133,10 +135,16 @@ impl Trial {
 
 impl Trials {
     pub(crate) fn new() -> Self {
-        Self(core::array::from_fn(|_| Trial::default()))
+        Self { each: core::array::from_fn(|_| Trial::default()), last: AtomicU32::new(0) }
     }
 
-    fn of(&self, goal: Option<Goal>, batch: usize) -> &Trial {
+    /// Whether a call that begins now comes after a pause.
+    fn paused(&self, start: u64) -> bool {
+        let start = (start / 1000) as u32;
+        start.wrapping_sub(self.last.swap(start, Relaxed)) > PAUSE
+    }
+
+    fn of(&self, goal: Option<Goal>, batch: usize, paused: bool) -> &Trial {
         let size = (usize::BITS - batch.leading_zeros()) as usize;
         let kind = match goal {
             Some(Goal::Forward) => 0,
@@ -144,7 +152,7 @@ impl Trials {
             Some(Goal::Both) => 2,
             None => 3,
         };
-        &self.0[kind * SIZES + size.min(SIZES - 1)]
+        &self.each[(2 * kind + usize::from(paused)) * SIZES + size.min(SIZES - 1)]
     }
 }
 
@@ -165,16 +173,15 @@ impl<T: Scalar> Plan<T> {
         {
             return run(breadth);
         }
-        let trial = self.trials.of(goal, batch);
+        let start = now();
+        let paused = self.trials.paused(start);
+        let trial = self.trials.of(goal, batch, paused);
         let way = trial.way();
-        let start = way.timed.then(now);
         let seats = run(if way.alone { 1 } else { breadth });
-        match start {
-            Some(start) if seats > 1 || way.alone => {
-                trial.note(way, (1e3 * micros / (now() - start).max(1) as f64) as f32);
-            }
-            Some(start) => trial.miss(way, (start / 1000) as u32, (now() / 1000) as u32),
-            None => {}
+        if way.timed && (seats > 1 || way.alone) {
+            trial.note(way, (1e3 * micros / (now() - start).max(1) as f64) as f32);
+        } else if way.timed {
+            trial.miss(way, paused);
         }
         seats
     }
@@ -226,14 +233,12 @@ mod tests {
 
     #[test]
     fn members_that_do_not_come_are_not_judged_but_left_alone_for_a_while() {
-        for (calls, pause) in [(PATIENCE, 1), (PATIENCE.div_ceil(APART), 2 * PAUSE)] {
-            let (trial, mut time) = (Trial::default(), u32::MAX - 2);
-            trial.last.store(time, Relaxed);
+        for (calls, paused) in [(PATIENCE, false), (PATIENCE.div_ceil(APART), true)] {
+            let trial = Trial::default();
             for _ in 0..calls {
                 let way = trial.way();
                 assert_eq!(way, Way { alone: false, timed: true });
-                time = time.wrapping_add(pause);
-                trial.miss(way, time, time);
+                trial.miss(way, paused);
             }
             for _ in 0..=REST {
                 assert_eq!(trial.way(), Way { alone: true, timed: false });
@@ -248,7 +253,7 @@ mod tests {
         let late = trial.way();
         assert_eq!(calls(&trial, 10.0, 12.0, TRIAL), each);
         trial.note(late, 1e-6);
-        trial.miss(late, 0, 0);
+        trial.miss(late, true);
         assert_eq!(trial.missed.load(Relaxed), 0);
         assert_eq!(calls(&trial, 10.0, 12.0, 100), 0);
     }
@@ -258,8 +263,21 @@ mod tests {
         let trials = Trials::new();
         for batch in [0, 1, 2, 1 << 22, 1 << 23, usize::MAX] {
             for goal in [Some(Goal::Forward), Some(Goal::Backward), Some(Goal::Both), None] {
-                assert_eq!(trials.of(goal, batch).at.load(Relaxed), 0);
+                for paused in [false, true] {
+                    assert_eq!(trials.of(goal, batch, paused).at.load(Relaxed), 0);
+                }
             }
         }
+    }
+
+    #[test]
+    fn calls_after_a_pause_have_trials_of_their_own() {
+        let trials = Trials::new();
+        let micro = |t: u64| 1000 * t;
+        assert!(trials.paused(micro(u64::from(PAUSE) + 1)));
+        assert!(!trials.paused(micro(u64::from(PAUSE) + 20)));
+        assert!(trials.paused(micro(3 * u64::from(PAUSE))));
+        trials.of(None, 9, true).at.store(7, Relaxed);
+        assert_eq!(trials.of(None, 9, false).at.load(Relaxed), 0);
     }
 }
