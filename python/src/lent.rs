@@ -62,16 +62,19 @@ pub(crate) fn state<'py, T: Elem>(
     net: &Arc<Net<T>>,
     len: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = len * size_of::<T>();
-    if bytes < LARGE {
-        return torch.empty(py, &[len], T::DTYPE);
-    }
+    // What is small, and what cannot be had, is PyTorch's: the words of its error, too.
+    let own = || torch.empty(py, &[len], T::DTYPE);
+    let Some(bytes) = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes >= LARGE) else {
+        return own();
+    };
     let mut room = net.states.take().unwrap_or_default();
     let wanted = bytes.div_ceil(size_of::<Line>());
     if room.0.capacity() < wanted {
         // What it held goes first. Room alone: the call writes what is read, and its gaps hold what they may.
         *room = Room::default();
-        room.0.reserve_exact(wanted);
+        if room.0.try_reserve_exact(wanted).is_err() {
+            return own();
+        }
     }
     let tensor = Dl {
         data: room.0.as_mut_ptr().cast(),

@@ -144,7 +144,7 @@ impl Torch {
         let mut object = ptr::null_mut();
         // SAFETY: the caller's promise; the thread is attached.
         if unsafe { (self.adopt)(managed, &raw mut object) } != 0 {
-            // Whose it is then DLPack does not say: it is left alone.
+            // DLPack gives it away all the same.
             return Err(PyErr::fetch(py));
         }
         // SAFETY: a new reference.

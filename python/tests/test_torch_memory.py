@@ -1,5 +1,8 @@
 """Memory of `nablas.torch` that comes back: the states of large batches."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 
 import torch
@@ -50,3 +53,22 @@ def test_a_state_outlives_its_networks_place() -> None:
     assert same(kept, bits)
     del kept
     assert state(net, x).numel() == bits.numel()
+
+
+def test_memory_that_cannot_be_had_is_an_error() -> None:
+    # In a process of its own, which may map a gigabyte more: the state takes more than two.
+    code = """
+        import resource, torch, nablas.torch as nt
+        net, x = nt.MLP([1, 64, 1], activation="tanh"), torch.ones(1 << 22, 1)
+        net(x[:4096]).sum().backward()
+        pages = int(open("/proc/self/statm").read().split()[0])
+        limit = pages * resource.getpagesize() + (1 << 30)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        try:
+            net(x)
+        except (MemoryError, RuntimeError) as error:
+            print("refused:", error)
+        net(x[:4096]).sum().backward()
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert run.returncode == 0 and run.stdout.startswith("refused:"), run
