@@ -27,7 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier as _Classifier
 from sklearn.neural_network import MLPRegressor as _Regressor
-from sklearn.utils import check_random_state, gen_batches, shuffle
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -187,7 +187,8 @@ class _Fused:
         try:
             for _ in range(self.max_iter):
                 if self.shuffle:
-                    order = shuffle(order, random_state=self._random_state)
+                    # As sklearn.utils.shuffle draws it, without its checks.
+                    order = order[self._random_state.permutation(rows)]
                 self.loss_ = sum(step(order[s]) * (s.stop - s.start) for s in gen_batches(rows, batch)) / rows
                 self.n_iter_ += 1
                 self.t_ += rows
@@ -247,10 +248,11 @@ class _Step:
         )
         self.x = np.empty((batch, sizes[0]), params.dtype)
         self.grads, self.penalty = np.empty_like(params), np.empty_like(params)
-        # alpha where there is a weight, 0 where there is a bias.
-        self.decay = np.zeros_like(params)
+        # 1 where there is a weight, 0 where there is a bias; and of the last batch's size alpha's share of each.
+        self.is_weight = np.zeros_like(params)
         for l in range(len(sizes) - 1):
-            self.decay[self.plan.mlp.weights_slice(l)] = self.alpha
+            self.is_weight[self.plan.mlp.weights_slice(l)] = 1
+        self.decay, self.total, self.even = np.empty_like(params), 0, np.empty(0, params.dtype)
 
     def __call__(self, rows: np.ndarray) -> float:
         n = len(rows)
@@ -259,16 +261,20 @@ class _Step:
         else:
             x = np.take(self.X, rows, axis=0, out=self.x[:n], mode="clip")
         if self.weight is None:
-            total, weights = n, np.full(n, self.factor / n, x.dtype)
+            total, weights = n, self.even
         else:
             weights = self.weight[rows]
             total = weights.sum()
             weights *= self.factor / total
+        if total != self.total:
+            self.total = total
+            np.multiply(self.is_weight, self.alpha / total, out=self.decay)
+            if self.weight is None:
+                weights = self.even = np.full(n, self.factor / n, x.dtype)
         value, _ = self.plan.value_and_grad(self.params, x, self.loss, self.y[rows], weights=weights, out=self.grads)
         loss = value / self.outputs
         if self.alpha:
             np.multiply(self.params, self.decay, out=self.penalty)
-            self.penalty /= total
             self.grads += self.penalty
             loss += 0.5 * float(self.params @ self.penalty)
         self.optimizer.step(self.params, self.grads)
