@@ -18,6 +18,10 @@ if __name__ == "__main__":
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     for variable in ("OMP", "MKL", "OPENBLAS", "NABLAS"):
         os.environ[f"{variable}_NUM_THREADS"] = str(THREADS)
+    # PyTorch's threads wait for their next loop at full speed, some milliseconds, on the processor that nablas' need:
+    # docs/PYTHON.md advises this where both have all.
+    if NAME.startswith("nablas.torch"):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
     os.environ["JAX_PLATFORMS"] = "cpu"
     if THREADS == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
