@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# NEON, on a machine without it: the kernels' suites and tests/golden.rs, cross-built, in qemu's emulation of a process. The
-# committed lines are those of x86-64, so the bits are the same on NEON and on the scalar code of both machines. One command;
-# installs what it needs (as root, from Debian's packages, and the target's standard library by rustup).
+# NEON, on a machine without it: the suites of the kernels, tests/golden.rs, guard.rs and trained.rs, cross-built, in qemu's
+# emulation of a process. The committed lines and hashes are those of x86-64, so the bits are the same on NEON and on the
+# scalar code of both machines. One command; installs what it needs (as root, from Debian's packages, and the target's
+# standard library by rustup).
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 if [ "$(uname -m)" != x86_64 ]; then
@@ -15,6 +16,6 @@ need_file /usr/aarch64-linux-gnu/include/stdio.h libc6-dev-arm64-cross
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
 cargo test -p nablas-kernels --lib --tests --target $target
-# Cases of little work, with one member and two.
-NABLAS_GOLDEN=small cargo test -p nablas --test golden --target $target
+# Cases of little work, with one member and two; operands that end at inaccessible pages.
+NABLAS_GOLDEN=small cargo test -p nablas --test golden --test guard --test trained --target $target
 echo "aarch64: passed"

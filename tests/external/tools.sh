@@ -12,9 +12,13 @@ debian() {
     echo "missing: $* (Debian's names); install them" >&2
     exit 1
   fi
+  # One script at a time: the package manager does not wait for itself.
+  exec {turn}> "${TMPDIR:-/tmp}/nablas-packages"
+  flock "$turn"
   [ -n "${updated:-}" ] || apt-get -qq update
   updated=1
   DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" > /dev/null
+  exec {turn}>&-
 }
 
 # Commands, each with the package that has it after a colon, if its name is another.
