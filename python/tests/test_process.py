@@ -99,8 +99,8 @@ def test_children_of_a_fork_may_call():
             queue = context.Queue()
             child = context.Process(target=in_child, args=(queue, plan, params.copy(), x, dy, expected))
             child.start()
-            assert queue.get(timeout=60)
-            child.join(60)
+            assert queue.get(timeout=300)
+            child.join(300)
             assert child.exitcode == 0
     finally:
         stop.set()

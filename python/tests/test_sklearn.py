@@ -87,6 +87,25 @@ def test_sample_weights_take_the_same_way(ours, theirs):
 
 
 @pytest.mark.parametrize("ours, theirs", PAIRS)
+def test_a_batch_whose_weights_sum_to_zero_is_refused_as_there(ours, theirs):
+    x, y = task(ours)
+    weight = np.ones(len(x))
+    weight[:50] = 0
+    for kind in (ours, theirs):
+        with pytest.raises(ZeroDivisionError, match="sum to zero"):
+            kind(batch_size=50, max_iter=1, shuffle=False).fit(x, y, weight)
+
+
+@pytest.mark.parametrize("ours, theirs", PAIRS)
+def test_without_a_penalty_weights_count_too(ours, theirs):
+    x, y = task(ours)
+    weight = RNG.integers(1, 4, len(x)).astype(float)
+    settings = {"solver": "sgd", "alpha": 0.0, "max_iter": 10, "random_state": 1, "batch_size": 40}
+    one, two = ours(**settings).fit(x, y, weight), theirs(**settings).fit(x, y, weight)
+    np.testing.assert_allclose(one.loss_curve_, two.loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ours, theirs", PAIRS)
 def test_partial_fit_and_warm_start_go_on(ours, theirs):
     x, y = task(ours)
     settings = {"solver": "sgd", "learning_rate_init": 0.05, "random_state": 2, "shuffle": False}

@@ -712,7 +712,7 @@ def test_a_forked_loader_after_the_pool_was_used():
         expected = net(x)
     net(x).sum().backward()
     loader = torch.utils.data.DataLoader(
-        Passed(net, x), batch_size=2, num_workers=2, multiprocessing_context="fork", timeout=60
+        Passed(net, x), batch_size=2, num_workers=2, multiprocessing_context="fork", timeout=300
     )
     got = torch.cat([batch.flatten(0, 1) for batch in loader])
     assert torch.equal(got, expected)

@@ -13,12 +13,10 @@ debian() {
     exit 1
   fi
   # One script at a time: the package manager does not wait for itself.
-  exec {turn}> "${TMPDIR:-/tmp}/nablas-packages"
-  flock "$turn"
-  [ -n "${updated:-}" ] || apt-get -qq update
+  local lock=${TMPDIR:-/tmp}/nablas-packages
+  [ -n "${updated:-}" ] || flock -o "$lock" apt-get -qq update || return
   updated=1
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" > /dev/null
-  exec {turn}>&-
+  DEBIAN_FRONTEND=noninteractive flock -o "$lock" apt-get -qq install -y --no-install-recommends "$@" > /dev/null
 }
 
 # Commands, each with the package that has it after a colon, if its name is another.

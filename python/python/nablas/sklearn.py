@@ -252,7 +252,7 @@ class _Step:
         self.is_weight = np.zeros_like(params)
         for l in range(len(sizes) - 1):
             self.is_weight[self.plan.mlp.weights_slice(l)] = 1
-        self.decay, self.total, self.even = np.empty_like(params), 0, np.empty(0, params.dtype)
+        self.decay, self.total, self.even = np.empty_like(params), None, np.empty(0, params.dtype)
 
     def __call__(self, rows: np.ndarray) -> float:
         n = len(rows)
@@ -265,10 +265,14 @@ class _Step:
         else:
             weights = self.weight[rows]
             total = weights.sum()
+            if total == 0:
+                # scikit-learn's way with them.
+                raise ZeroDivisionError("sample_weight: the weights of a batch sum to zero")
             weights *= self.factor / total
         if total != self.total:
             self.total = total
-            np.multiply(self.is_weight, self.alpha / total, out=self.decay)
+            if self.alpha:
+                np.multiply(self.is_weight, self.alpha / total, out=self.decay)
             if self.weight is None:
                 weights = self.even = np.full(n, self.factor / n, x.dtype)
         value, _ = self.plan.value_and_grad(self.params, x, self.loss, self.y[rows], weights=weights, out=self.grads)
