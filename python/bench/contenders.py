@@ -18,9 +18,8 @@ if __name__ == "__main__":
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     for variable in ("OMP", "MKL", "OPENBLAS", "NABLAS"):
         os.environ[f"{variable}_NUM_THREADS"] = str(THREADS)
-    # PyTorch's threads wait for their next loop at full speed, some milliseconds, on the processor that nablas' need:
-    # docs/PYTHON.md advises this where both have all.
-    if NAME.startswith("nablas.torch"):
+    # PyTorch's threads wait for their next loop at full speed, some milliseconds, unless they are told to sleep.
+    if NAME.endswith("(passive)"):
         os.environ["OMP_WAIT_POLICY"] = "passive"
     os.environ["JAX_PLATFORMS"] = "cpu"
     if THREADS == 1:
@@ -193,7 +192,9 @@ def sklearn_step(work, kind, threads):
 CONTENDERS = {
     "nablas.torch.train_step": (train_step, ("step",), True),
     "nablas.torch": (lambda *a: torch_step(*a, ours=True), ("step", "grad"), True),
+    "nablas.torch (passive)": (lambda *a: torch_step(*a, ours=True), ("step", "grad"), True),
     "torch": (torch_step, ("step", "grad"), False),
+    "torch (passive)": (torch_step, ("step", "grad"), False),
     "torch.compile": (lambda *a: torch_step(*a, compiled=True), ("step", "grad"), False),
     "nablas.jax": (lambda *a: jax_step(*a, ours=True), ("step", "grad"), True),
     "JAX": (jax_step, ("step", "grad"), False),
@@ -202,8 +203,10 @@ CONTENDERS = {
 }
 
 
-def takes(name, work, kind):
+def takes(name, work, kind, threads):
     """Whether a contender has what a workload needs."""
+    if name.endswith("(passive)") and threads == 1:
+        return False
     return kind in CONTENDERS[name][1] and not (name == "scikit-learn" and work.activation not in ("relu", "tanh"))
 
 

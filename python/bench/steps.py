@@ -81,7 +81,7 @@ def measure(work, kind, threads, options):
     """{contender: (best µs, median µs, version)}."""
     workers = []
     for name in options.contenders:
-        if takes(name, work, kind):
+        if takes(name, work, kind, threads):
             worker = Worker(name, kind, work, threads)
             hello = worker.answer()
             worker.version, worker.losses, worker.norm = hello["version"], hello["losses"], hello["norm"]
