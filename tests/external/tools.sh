@@ -46,3 +46,17 @@ need_cargo_c() {
     cargo install --quiet --debug --locked cargo-c --version 0.10.24+cargo-0.98.0
   rm -rf "$build"
 }
+
+# A nightly toolchain.
+need_nightly() {
+  rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+}
+
+# cargo-deny, built without optimisation.
+need_cargo_deny() {
+  command -v cargo-deny > /dev/null && return
+  local build
+  build=$(mktemp -d)
+  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked cargo-deny --version 0.20.2
+  rm -rf "$build"
+}
