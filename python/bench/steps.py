@@ -4,7 +4,7 @@
     python python/bench/steps.py --record xeon-emerald-rapids      # and into benches/record/
     python python/bench/steps.py --workloads latency,ppo --kinds step --threads 1 --quick
 
-Every contender is a process of its own, all of them alive at once, which take turns: A B C A B C …, 100 ms apart, so
+Every contender is a process of its own, all of them alive at once, which take turns: A B C A B C …, 200 ms apart, so
 that idle threads have stopped spinning. All make the same step on the same data, in float32: forward, the mean squared
 error, its gradient, and for the kind `step` one of Adam. Their first losses are compared before anything is timed, and
 for the kind `grad` the norms of their gradients. The best sample counts.
@@ -37,8 +37,8 @@ MARKS = [
 ]
 #: Below this share of the FMA peak, gradients through plain autograd are to be twice as fast.
 LAZY, TWICE = 0.4, 2.0
-#: Seconds between turns: OpenBLAS' threads spin for some thirty milliseconds, on the processor of the next.
-SETTLE = 0.1
+#: Seconds between turns: for 130 ms after a call OpenBLAS' threads spin on the processor of the next, PyTorch's for 8.
+SETTLE = 0.2
 
 
 class Worker:
