@@ -1,7 +1,7 @@
 //! Activations and their derivatives: errors in ULP, derivatives against differences, specials.
 //!
-//! `cargo test --release -p nablas-kernels --test act -- --ignored --nocapture` measures all 2³² `f32` inputs and
-//! prints the table of docs/NUMERICS.md.
+//! `cargo test --release -p nablas-kernels --test act -- --ignored --nocapture` measures all 2³² `f32` inputs, and holds
+//! them against the bounds of docs/NUMERICS.md.
 
 mod act_support;
 
@@ -97,7 +97,7 @@ fn bounds(act: Activation<f64>) -> (f64, f64) {
         Activation::GeluTanh => (4.5, 8.0),
         Activation::Mish => (5.0, 12.0),
         Activation::HardSwish => (2.5, 1.5),
-        Activation::Softsign => (2.0, 4.0),
+        Activation::Softsign => (1.0, 2.0),
         Activation::Exp | Activation::Sin(_) => (1.0, 1.0),
     }
 }
