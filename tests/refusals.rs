@@ -10,7 +10,7 @@ use nablas::{
 /// What outputs hold before a call that is refused.
 const CANARY: f32 = 7.0;
 
-fn refused(cases: impl IntoIterator<Item = (Result<()>, &'static str)>) {
+fn refused<'a>(cases: impl IntoIterator<Item = (Result<()>, &'a str)>) {
     for (result, words) in cases {
         assert_eq!(result.expect_err(words).to_string(), words);
     }
@@ -100,15 +100,13 @@ fn plans_refuse_what_does_not_fit() -> Result<()> {
             "a flat buffer of the network's parameters: expected {expected} elements, got {}",
             short.len()
         );
-        let length: &'static str = length.leak();
-        let gradient: &'static str =
-            format!("the gradient: expected {expected} elements, got {}", expected - 1).leak();
+        let gradient = format!("the gradient: expected {expected} elements, got {}", expected - 1);
         let bytes = (plan.workspace_bytes(), other.workspace_bytes());
-        let workspace: &'static str = format!(
+        let workspace = format!(
             "a workspace of another plan ({} bytes, this plan needs {}): make it with `Plan::workspace`",
             bytes.1, bytes.0
-        )
-        .leak();
+        );
+        let (length, gradient, workspace) = (&length[..], &gradient[..], &workspace[..]);
         let none = "the kept state is of no forward pass, the backward pass of 4 rows: give it to `Plan::forward` first";
         let of_another = "a kept state of another plan: make it with `Plan::kept`";
         let room = "expected a batch of at most 3 rows, got 4";
@@ -375,9 +373,8 @@ fn layers_refuse_what_does_not_fit() -> Result<()> {
         ]);
         if needed > 0 {
             let short = &mut scratch[1..];
-            let words: &'static str =
-                format!("the scratch of a dense layer: expected {needed} elements, got {}", short.len())
-                    .leak();
+            let words =
+                &*format!("the scratch of a dense layer: expected {needed} elements, got {}", short.len());
             let (saved, state) = (SavedMut::Mask(&mut mask[..8]), SavedRef::Values(good));
             refused([
                 (dense.forward(good, w, None, relu, out(&mut a, 4, 9), saved, short), words),
@@ -399,12 +396,9 @@ fn products_refuse_what_does_not_fit() {
     let (x, mut c) = ([0.5; 30], [CANARY; 30]);
     let mut scratch = gemm.scratch(4, 5, 3);
     let (a, b) = (view(&x, 4, 3), view(&x, 3, 5));
-    let words: &'static str = format!(
-        "the scratch of a product: expected {} elements, got {}",
-        gemm.scratch_len(4, 5, 3),
-        gemm.scratch_len(4, 5, 3) - 1
-    )
-    .leak();
+    let len = gemm.scratch_len(4, 5, 3);
+    let words =
+        [len - 1, 0].map(|got| format!("the scratch of a product: expected {len} elements, got {got}"));
     refused([
         (
             gemm.run(1.0, a, view(&x, 4, 5), 0.0, out(&mut c, 4, 5), &mut scratch),
@@ -414,11 +408,8 @@ fn products_refuse_what_does_not_fit() {
             gemm.run(1.0, a, b, 0.0, out(&mut c, 5, 4), &mut scratch),
             "C of α·A·B + β·C: expected a 4×5 matrix, got 5×4",
         ),
-        (gemm.run(1.0, a, b, 0.0, out(&mut c, 4, 5), &mut scratch[1..]), words),
-        (gemm.run(0.0, a, b, 0.0, out(&mut c, 4, 5), &mut []), {
-            let len = gemm.scratch_len(4, 5, 3);
-            format!("the scratch of a product: expected {len} elements, got 0").leak()
-        }),
+        (gemm.run(1.0, a, b, 0.0, out(&mut c, 4, 5), &mut scratch[1..]), &words[0]),
+        (gemm.run(0.0, a, b, 0.0, out(&mut c, 4, 5), &mut []), &words[1]),
     ]);
     assert_eq!(c, [CANARY; 30]);
 }
