@@ -21,15 +21,21 @@ impl Table {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let name = path.display();
         let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
-        let mut text = Vec::new();
-        if bytes.starts_with(&[0x1f, 0x8b]) {
-            let mut gz = flate2::read::MultiGzDecoder::new(bytes.as_slice());
-            gz.read_to_end(&mut text)
-                .with_context(|| format!("{name} starts like gzip but cannot be unpacked"))?;
-        } else {
-            text = bytes;
+        Self::of(&bytes).with_context(|| format!("{name} is not a CSV file (plain or gzipped) of numbers"))
+    }
+
+    /// What a file with these bytes holds.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self> {
+        if !bytes.starts_with(&[0x1f, 0x8b]) {
+            return Self::parse(bytes);
         }
-        Self::parse(&text).with_context(|| format!("{name} is not a CSV file (plain or gzipped) of numbers"))
+        let mut text = Vec::new();
+        let mut gz = flate2::read::MultiGzDecoder::new(bytes);
+        gz.read_to_end(&mut text).context("it starts like gzip but cannot be unpacked")?;
+        Self::parse(&text)
     }
 
     /// The rows.

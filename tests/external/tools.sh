@@ -52,7 +52,15 @@ need_nightly() {
   rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
 }
 
-# cargo-deny, built without optimisation.
+# cargo-fuzz and cargo-deny, built without optimisation.
+need_cargo_fuzz() {
+  command -v cargo-fuzz > /dev/null && return
+  local build
+  build=$(mktemp -d)
+  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked cargo-fuzz --version 0.13.2
+  rm -rf "$build"
+}
+
 need_cargo_deny() {
   command -v cargo-deny > /dev/null && return
   local build
