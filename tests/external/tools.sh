@@ -35,36 +35,30 @@ need_file() {
   [ -e "$file" ] || debian "$@"
 }
 
-# cargo-c, built without optimisation: it runs once.
-need_cargo_c() {
-  command -v cargo-cinstall > /dev/null && return
+# A program of crates.io by its version, built without optimisation: it runs once.
+cargo_program() {
   local build
   build=$(mktemp -d)
+  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked "$1" --version "$2"
+  rm -rf "$build"
+}
+
+need_cargo_c() {
+  command -v cargo-cinstall > /dev/null && return
   need pkg-config
   need_file /usr/include/openssl/ssl.h libssl-dev
-  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 \
-    cargo install --quiet --debug --locked cargo-c --version 0.10.24+cargo-0.98.0
-  rm -rf "$build"
+  cargo_program cargo-c 0.10.24+cargo-0.98.0
+}
+
+need_cargo_fuzz() {
+  command -v cargo-fuzz > /dev/null || cargo_program cargo-fuzz 0.13.2
+}
+
+need_cargo_deny() {
+  command -v cargo-deny > /dev/null || cargo_program cargo-deny 0.20.2
 }
 
 # A nightly toolchain.
 need_nightly() {
   rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
-}
-
-# cargo-fuzz and cargo-deny, built without optimisation.
-need_cargo_fuzz() {
-  command -v cargo-fuzz > /dev/null && return
-  local build
-  build=$(mktemp -d)
-  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked cargo-fuzz --version 0.13.2
-  rm -rf "$build"
-}
-
-need_cargo_deny() {
-  command -v cargo-deny > /dev/null && return
-  local build
-  build=$(mktemp -d)
-  CARGO_TARGET_DIR=$build CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked cargo-deny --version 0.20.2
-  rm -rf "$build"
 }
