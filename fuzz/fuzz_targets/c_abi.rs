@@ -2,6 +2,10 @@
 //! NULL, misaligned, another's or exactly as long as it must be, so that the address sanitizer sees every element too
 //! many. What a call refuses it has not written, and what it may not write it never has.
 #![no_main]
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every call here is one of a C program, good or bad on purpose"
+)]
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The targets of fuzz/ under libFuzzer and the address sanitizer, on nightly, each for so many seconds of one processor from
+# The targets of fuzz/ under libFuzzer and the address sanitizer, on nightly, each for so many seconds from
 # the committed seeds and what earlier runs have found. What fails is left in fuzz/artifacts. One command; installs what it
 # needs (as root, from Debian's packages and crates.io).
 #
