@@ -138,14 +138,16 @@ fn main() -> Result<()> {
         }
     }
     bar.finish();
-    let minutes = processor_minutes().unwrap_or(start.elapsed().as_secs_f64() / 60.0);
+    let minutes = start.elapsed().as_secs_f64() / 60.0;
+    let processor = processor_minutes().map_or(String::new(), |all| format!(", {all:.0} of a processor"));
     let [exact, quick, other] = doubts.map(|off| off.log2().ceil());
     writeln!(
         text,
         "\nMeasured on {}. Of MPFR's values references are off by at most 2^{exact}, and by 2^{quick} where a double is enough to \
-         tell; derivatives are those of the functions but for 2^{other}, at 3,000 arguments each. All took {minutes:.0} minutes of a \
-         processor.",
+         tell; derivatives are those of the functions but for 2^{other}, at 3,000 arguments each. All took {minutes:.0} minutes on {} \
+         threads{processor}.",
         IsaToken::detect().name(),
+        rayon::current_num_threads(),
     )?;
     println!("{text}");
     if options.step == 1 && options.only.is_empty() && options.doubles >= 100_000_000 {

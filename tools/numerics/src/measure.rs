@@ -102,7 +102,7 @@ impl Format for f64 {
 
 /// Where a derivative crosses 0 far from 0, its errors are counted in ULP of this at least.
 fn floor(crosses: bool, x: f64) -> f64 {
-    if crosses && -3.0 < x && x < 0.0 { 1.0 / 16.0 } else { 0.0 }
+    if crosses & (-3.0 < x) & (x < 0.0) { 1.0 / 16.0 } else { 0.0 }
 }
 
 /// An error in ULP, whether no number is nearer, and whether the true value is below the normal numbers.
@@ -163,7 +163,8 @@ impl WithSimd for Block<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Seen {
         let Self { got, want, floors, limit, counted } = self;
-        let (mut worst, mut subnormal, mut right, mut all) = (0f64, 0f64, 0u64, 0u64);
+        // As bits, which have the order of numbers that are not negative: a maximum of these is one instruction for any lane.
+        let (mut worst, mut subnormal, mut right, mut all) = (0u64, 0u64, 0u64, 0u64);
         for (((got, want), floor), counted) in got.iter().zip(want).zip(floors).zip(counted) {
             // 1 ÷ the spacing of numbers of a size.
             let per_unit = |size: f64| {
@@ -180,13 +181,14 @@ impl WithSimd for Block<'_> {
             *counted = if sure { ulps } else { f64::NAN };
             let low = sure & (*floor == 0.0) & (size < LEAST);
             let high = sure & !low;
-            worst = if high & (ulps > worst) { ulps } else { worst };
-            subnormal = if low & (ulps > subnormal) { ulps } else { subnormal };
+            worst = worst.max(if high { ulps.to_bits() } else { 0 });
+            subnormal = subnormal.max(if low { ulps.to_bits() } else { 0 });
             let nearest = near <= 0.5;
             all += u64::from(high & !(nearest & (*got == limit)));
             right += u64::from(high & nearest & (*got != limit));
         }
-        Seen { ulps: worst, at: 0.0, subnormal, right, all }
+        let [ulps, subnormal] = [worst, subnormal].map(f64::from_bits);
+        Seen { ulps, at: 0.0, subnormal, right, all }
     }
 }
 
@@ -296,9 +298,13 @@ impl Pair {
             if z.is_empty() {
                 return seen;
             }
-            z.retain(|z| z.finite() && *z != T::ZERO);
-            if z.is_empty() {
-                continue;
+            let counts = |z: &T| z.finite() & (*z != T::ZERO);
+            // Nearly always all do, which is told many at a time.
+            if !z.iter().fold(true, |all, z| all & counts(z)) {
+                z.retain(counts);
+                if z.is_empty() {
+                    continue;
+                }
             }
             out.iter_mut().for_each(|out| out.resize(z.len(), T::ZERO));
             self.kernel.run(isa, &z, &mut out);
