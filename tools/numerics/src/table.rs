@@ -177,7 +177,9 @@ impl Table {
                     let centre = sign * power(e) * (1.0 + (i as f64 + 0.5) * width);
                     Interval::new(f, centre, e, 0.5 * width * sign.abs())
                 };
-                let count = 1usize << bits;
+                // Not beyond the end, where the function may be hard to compute, or nothing.
+                let last = ((end.abs() / power(e)).min(2.0) - 1.0) / width;
+                let count = (last as usize + 1).min(1 << bits);
                 if [0, count - 1, count / 2].into_iter().any(|i| make(i).is_none()) {
                     continue;
                 }
