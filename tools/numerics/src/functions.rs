@@ -4,11 +4,24 @@ use crate::table::{BITS, Exact, Multiple, Table};
 use pulp::Arch;
 use rug::{Float, float::Constant};
 
-/// Beyond its table a function is this, to more digits than a double has.
+/// Beyond its table a function is this, to more digits than a double has: exactly, or but for what takes its size down.
 #[derive(Clone, Copy)]
 enum Beyond {
     Constant(f64),
+    Below(f64),
     Itself,
+    BelowItself,
+}
+
+impl Beyond {
+    fn at(self, x: f64) -> Exact {
+        match self {
+            Self::Constant(c) => Exact::of(c),
+            Self::Below(c) => Exact::just_below(c),
+            Self::Itself => Exact::of(x),
+            Self::BelowItself => Exact::just_below(x),
+        }
+    }
 }
 
 /// A function, as the tables and MPFR have it.
@@ -98,7 +111,7 @@ fn is_right(x: &Float) -> bool {
     x.is_sign_positive()
 }
 
-pub(crate) fn elu(x: &Float) -> Float {
+fn elu(x: &Float) -> Float {
     if is_right(x) { same(x) } else { same(x).exp_m1() }
 }
 
@@ -191,7 +204,7 @@ impl Reference {
         }
         match self.find(x) {
             Ok((table, x)) => table.quick(x),
-            Err(constant) => Some(constant),
+            Err(beyond) => Some(beyond.high),
         }
     }
 
@@ -213,11 +226,14 @@ impl Reference {
     /// The same to about twice the digits.
     pub(crate) fn exact(&self, x: f64) -> Exact {
         if self.periodic.is_some() {
-            return self.by_multiple(x);
+            let near = self.by_multiple(x);
+            // Which of sin x = x and cos x = 1 has no digits left to show.
+            let low = if x.abs() < 1e-30 { -near.high.signum() * f64::MIN_POSITIVE } else { near.low };
+            return Exact { low, ..near };
         }
         match self.find(x) {
             Ok((table, x)) => table.exact(x),
-            Err(constant) => Exact::of(constant),
+            Err(beyond) => beyond,
         }
     }
 
@@ -226,20 +242,20 @@ impl Reference {
         Exact::rounded(&(self.multiple)(&Float::with_val(53, x)))
     }
 
-    fn find(&self, x: f64) -> Result<(&Table, f64), f64> {
-        let constant = |beyond| match beyond {
-            Beyond::Constant(c) => c,
-            Beyond::Itself => x,
-        };
+    fn find(&self, x: f64) -> Result<(&Table, f64), Exact> {
         if let Some(table) = self.logarithm.as_ref().filter(|_| x <= -0.5) {
             // 1 + x is at most ½, and exact.
-            return if x <= -1.0 { Err(self.beyond.0.of_ends(x)) } else { Ok((table, 1.0 + x)) };
+            return match 1.0 + x {
+                0.0 => Err(Exact::of(f64::NEG_INFINITY)),
+                ..0.0 => Err(Exact::of(f64::NAN)),
+                moved => Ok((table, moved)),
+            };
         }
         match (x < 0.0, &self.negative, &self.positive) {
             (true, Some(table), _) if x >= self.ends.0 => Ok((table, x)),
             (false, _, Some(table)) if x <= self.ends.1 => Ok((table, x)),
-            (true, ..) => Err(constant(self.beyond.0)),
-            (false, ..) => Err(constant(self.beyond.1)),
+            (true, ..) => Err(self.beyond.0.at(x)),
+            (false, ..) => Err(self.beyond.1.at(x)),
         }
     }
 
@@ -254,22 +270,16 @@ impl Reference {
     }
 }
 
-impl Beyond {
-    /// Left of what a function takes.
-    fn of_ends(self, x: f64) -> f64 {
-        if x == -1.0 { f64::NEG_INFINITY } else { f64::NAN }
-    }
-}
-
 const ZERO: Beyond = Beyond::Constant(0.0);
 const ONE: Beyond = Beyond::Constant(1.0);
+const BELOW_ONE: Beyond = Beyond::Below(1.0);
 const INFINITE: Beyond = Beyond::Constant(f64::INFINITY);
-use Beyond::Itself;
+use Beyond::{BelowItself, Itself};
 
 /// A function by its name here.
 pub(crate) fn reference(name: &str) -> Reference {
     let new = Reference::new;
-    let minus = Beyond::Constant(-1.0);
+    let minus = Beyond::Below(-1.0);
     match name {
         "exp" => new(|x| same(x).exp(), (-750.0, 711.0), (ZERO, INFINITE)),
         "expm1" => new(|x| same(x).exp_m1(), (-80.0, 711.0), (minus, INFINITE)),
@@ -277,32 +287,37 @@ pub(crate) fn reference(name: &str) -> Reference {
             let tables = new(|x| same(x).ln_1p(), (-0.499_999_999_999_999_94, f64::MAX), (ZERO, ZERO));
             Reference { logarithm: Some(Table::new(|x| same(x).ln(), 0.5)), ..tables }
         }
-        "tanh" => new(|x| same(x).tanh(), (-60.0, 60.0), (minus, ONE)),
+        "tanh" => new(|x| same(x).tanh(), (-60.0, 60.0), (minus, BELOW_ONE)),
         "tanh'" => new(sech2, (-376.0, 376.0), (ZERO, ZERO)),
-        "sigmoid" => new(sigmoid, (-750.0, 90.0), (ZERO, ONE)),
+        "sigmoid" => new(sigmoid, (-750.0, 90.0), (ZERO, BELOW_ONE)),
         "sigmoid'" => new(both_sigmoids, (-750.0, 750.0), (ZERO, ZERO)),
-        "erf" => new(|x| same(x).erf(), (-8.0, 8.0), (minus, ONE)),
-        "sin" => periodic(|x| Float::with_val(128, x).sin(), f64::sin),
-        "cos" => periodic(|x| Float::with_val(128, x).cos(), f64::cos),
+        "erf" => new(|x| same(x).erf(), (-8.0, 8.0), (minus, BELOW_ONE)),
+        "sin" => periodic(|x| Float::with_val(enough(x), x).sin(), f64::sin),
+        "cos" => periodic(|x| Float::with_val(enough(x), x).cos(), f64::cos),
         "elu" => new(elu, (-80.0, 0.0), (minus, Itself)),
         "elu'" => new(elu_slope, (-750.0, 0.0), (ZERO, ONE)),
         "selu" => new(selu, (-f64::MAX, f64::MAX), (minus, INFINITE)),
         "selu'" => new(selu_slope, (-750.0, f64::MAX), (ZERO, ONE)),
         "softplus" => new(softplus, (-750.0, 64.0), (ZERO, Itself)),
-        "silu" => new(silu, (-760.0, 90.0), (ZERO, Itself)),
+        "silu" => new(silu, (-760.0, 90.0), (ZERO, BelowItself)),
         "silu'" => new(silu_slope, (-760.0, 100.0), (ZERO, ONE)),
-        "gelu" => new(gelu, (-39.5, 18.0), (ZERO, Itself)),
+        "gelu" => new(gelu, (-39.5, 18.0), (ZERO, BelowItself)),
         "gelu'" => new(gelu_slope, (-39.5, 18.0), (ZERO, ONE)),
-        "gelu_tanh" => new(gelu_tanh, (-23.0, 12.0), (ZERO, Itself)),
+        "gelu_tanh" => new(gelu_tanh, (-23.0, 12.0), (ZERO, BelowItself)),
         "gelu_tanh'" => new(gelu_tanh_slope, (-23.0, 12.0), (ZERO, ONE)),
-        "mish" => new(mish, (-760.0, 64.0), (ZERO, Itself)),
+        "mish" => new(mish, (-760.0, 64.0), (ZERO, BelowItself)),
         "mish'" => new(mish_slope, (-760.0, 64.0), (ZERO, ONE)),
         "hard_swish" => new(hard_swish, (-3.0, 3.0), (ZERO, Itself)),
         "hard_swish'" => new(hard_swish_slope, (-3.0, 3.0), (ZERO, ONE)),
-        "softsign" => new(softsign, (-f64::MAX, f64::MAX), (minus, ONE)),
+        "softsign" => new(softsign, (-f64::MAX, f64::MAX), (minus, BELOW_ONE)),
         "softsign'" => new(softsign_slope, (-1e170, 1e170), (ZERO, ZERO)),
         other => panic!("no function {other}"),
     }
+}
+
+/// Bits that show what a sine and a cosine are but for x and 1.
+fn enough(x: &Float) -> u32 {
+    if x.get_exp() < Some(-20) { BITS } else { 128 }
 }
 
 fn periodic(multiple: Multiple, quick: fn(f64) -> f64) -> Reference {

@@ -129,7 +129,7 @@ fn ulps<T: Format>(got: T, reference: &Reference, x: f64, floor: f64) -> Error {
         return Error::or_none(got == want.high.signum() * f64::INFINITY);
     }
     // Just below a power of two the spacing is that of the numbers below it.
-    let below = power_of_two(want.high) && want.low * want.high < 0.0;
+    let below = power_of_two(want.high) && want.low != 0.0 && (want.low < 0.0) != (want.high < 0.0);
     let size = if want.high == 0.0 { i32::MIN } else { exponent(want.high) + want.k - i32::from(below) };
     let subnormal = size < T::LEAST && floor == 0.0;
     let size = size.max(T::LEAST);
@@ -255,8 +255,11 @@ impl Pair {
             state
         };
         let mut number = move || {
-            let unit = (draw() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
-            match draw() % 8 {
+            // All digits of a double, but below 2⁻¹¹.
+            let size = draw() as f64 / 2f64.powi(64);
+            let choice = draw();
+            let unit = if choice & 8 == 0 { size } else { -size };
+            match choice % 8 {
                 0 => f64::from_bits(draw()),
                 1 => unit * power((draw() % 80) as i32 - 60),
                 2..5 => 2.0 * unit,
@@ -330,14 +333,14 @@ impl Pair {
             let unit = (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
             let binade = power((state >> 20) as i32 % 1100);
             let x = unit * [2.0, 0.01, 12.0, 60.0, 700.0, binade][i % 6];
-            for reference in &self.references {
+            for (which, reference) in self.references.iter().enumerate() {
                 let (table, sure) = (reference.exact(x), reference.by_multiple(x));
                 // Neither where there is nothing but a limit, nor where a derivative crosses 0.
                 if !(sure.high.is_normal() && (-1070..=1023).contains(&sure.k)) {
                     continue;
                 }
-                let size =
-                    sure.high.abs().max(if self.crosses && x < 0.0 { scaled(1e-3, -sure.k) } else { 0.0 });
+                let least = if which == 1 { floor(self.crosses, x) } else { 0.0 };
+                let size = sure.high.abs().max(scaled(least, -sure.k));
                 let at = |y: f64, k: i32| scaled(y, k - sure.k);
                 let off = (at(table.high, table.k) - sure.high) + (at(table.low, table.k) - sure.low);
                 exact = larger(exact, off.abs() / size);

@@ -18,7 +18,7 @@ const TERMS: usize = 15;
 const LONG: usize = 6;
 /// Those that matter to a double: each is a fourteenth of 2⁻¹⁰² below the one before.
 const QUICK: usize = 9;
-/// Below 2 to this power a function is its parabola at 0.
+/// Below 2 to this power a function is its cubic at 0.
 const TINY: i32 = -60;
 
 /// What must be left of a sum, whose largest term is about 1, for the last digits of a double to be right.
@@ -38,6 +38,11 @@ pub(crate) struct Exact {
 impl Exact {
     pub(crate) fn of(x: f64) -> Self {
         Self { high: x, low: 0.0, k: 0 }
+    }
+
+    /// What rounds to x, and is nearer to 0.
+    pub(crate) fn just_below(x: f64) -> Self {
+        Self { low: -x.signum() * f64::MIN_POSITIVE, ..Self::of(x) }
     }
 
     /// A number of MPFR's, at a size where both doubles are normal.
@@ -161,8 +166,8 @@ struct Binade {
 pub(crate) struct Table {
     sign: f64,
     binades: Vec<Binade>,
-    /// c₀ + c₁·x + c₂·x² next to 0.
-    parabola: [(f64, f64); 3],
+    /// c₀ + c₁·x + c₂·x² + c₃·x³ next to 0.
+    cubic: [(f64, f64); 4],
 }
 
 impl Table {
@@ -175,7 +180,7 @@ impl Table {
                 // The ends first: what is refused is refused there.
                 let make = |i: usize| {
                     let centre = sign * power(e) * (1.0 + (i as f64 + 0.5) * width);
-                    Interval::new(f, centre, e, 0.5 * width * sign.abs())
+                    Interval::new(f, centre, e, 0.5 * width)
                 };
                 // Not beyond the end, where the function may be hard to compute, or nothing.
                 let last = ((end.abs() / power(e)).min(2.0) - 1.0) / width;
@@ -191,13 +196,20 @@ impl Table {
             panic!("no polynomials for the binade of 2^{e}");
         };
         let binades = (TINY..=top).into_par_iter().map(binade).collect();
-        // By the values at 0, h and 2h.
+        // By the values at 0, h, 2h and 3h, as differences divided by powers of h.
         let h = Float::with_val(BITS, sign * power(-70));
-        let [f0, f1, f2] = [0, 1, 2].map(|n| f(&Float::with_val(BITS, &h * n)));
-        let second = Float::with_val(BITS, &f2 - &f1) - Float::with_val(BITS, &f1 - &f0);
-        let c2 = second / (Float::with_val(BITS, h.square_ref()) * 2u32);
-        let c1 = Float::with_val(BITS, &f1 - &f0) / &h - Float::with_val(BITS, &c2 * &h);
-        Self { sign, binades, parabola: [split(&f0), split(&c1), split(&c2)] }
+        let mut newton = [0, 1, 2, 3].map(|n| f(&Float::with_val(BITS, &h * n)));
+        for level in 1..4 {
+            for i in (level..4).rev() {
+                let rise = Float::with_val(BITS, &newton[i] - &newton[i - 1]);
+                newton[i].assign(rise / Float::with_val(BITS, &h * level as u32));
+            }
+        }
+        let [c0, d1, d2, c3] = newton;
+        // d₁·x + d₂·x·(x − h) + c₃·x·(x − h)·(x − 2h).
+        let c2 = Float::with_val(BITS, &d2 - Float::with_val(BITS, &c3 * &h) * 3u32);
+        let c1 = d1 - Float::with_val(BITS, &d2 * &h) + Float::with_val(BITS, &c3 * &h) * &h * 2u32;
+        Self { sign, binades, cubic: [split(&c0), split(&c1), split(&c2), split(&c3)] }
     }
 
     /// The interval of x, and u.
@@ -225,7 +237,7 @@ impl Table {
                 let sum = interval.quick(u);
                 (sum.abs() > SURE).then_some(sum * interval.unit)
             }
-            None => Some(self.parabola[0].0 + x * (self.parabola[1].0 + x * self.parabola[2].0)),
+            None => Some(self.cubic[0].0 + x * (self.cubic[1].0 + x * self.cubic[2].0)),
         }
     }
 
@@ -252,12 +264,14 @@ impl Table {
         if let Some((interval, u)) = self.find(x) {
             return interval.exact(u);
         }
-        // Next to 0: x as a number of the size of 1, at its scale.
-        let [(c0, d0), (c1, d1), (c2, _)] = self.parabola;
+        // Next to 0: x as a number of the size of 1, at its scale. What vanishes still shows on which side of the rest f is.
+        let [(c0, d0), (c1, d1), (c2, _), (c3, _)] = self.cubic;
         let k = if c0 == 0.0 { exponent(x) } else { 0 };
         let near = scaled(x, -k);
         let product = c1 * near;
-        let rest = c1.mul_add(near, -product) + d1 * near + c2 * near * scaled(near, k);
+        let square = (near * x).max(f64::MIN_POSITIVE);
+        let third = (square * x).abs().max(f64::MIN_POSITIVE) * near.signum();
+        let rest = c1.mul_add(near, -product) + d1 * near + c2 * square + c3 * third;
         let high = c0 + product;
         let back = high - c0;
         Exact { high, low: (c0 - (high - back)) + (product - back) + rest + d0, k }
