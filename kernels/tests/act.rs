@@ -127,17 +127,17 @@ fn f32_errors_over_all_inputs() {
     assert!(within, "a bound is exceeded");
 }
 
-/// The bounds in ULP of `f64`: value, derivative.
-fn bounds_f64(name: &str) -> (f64, f64) {
-    match name {
-        "exp" => (1.0, 1.0),
-        "elu:1" | "softplus" => (2.5, 2.5),
-        "selu" | "sigmoid" | "tanh" => (3.0, 4.0),
-        _ => (5.0, 9.0),
+/// The same of `f64`.
+fn bounds_f64(act: Activation<f64>) -> (f64, f64) {
+    match act {
+        Activation::Tanh => (2.25, 3.5),
+        Activation::Softplus => (3.5, 2.5),
+        Activation::Gelu => (6.5, 15.0),
+        act => bounds(act),
     }
 }
 
-/// `f64` against a table of correctly rounded values.
+/// `f64` against a table of correctly rounded values, whose rounding is half a unit.
 #[test]
 fn f64_errors_stay_within_their_bounds() {
     let rows = include_str!("data/act_f64.csv").lines().filter(|line| !line.starts_with('#'));
@@ -152,11 +152,11 @@ fn f64_errors_stay_within_their_bounds() {
         let error = |got: f64, want: f64, floor: f64| (got - want).abs() / ulp_f64(want.abs().max(floor));
         worst.entry(name).or_default().take(error(a, value, 0.0), error(d, derivative, floor(act, z)), z);
     }
-    assert_eq!(worst.len(), 10);
+    assert_eq!(worst.len(), 12);
     for (name, worst) in worst {
         println!("{name}: {worst:?}");
-        let (value, derivative) = bounds_f64(name);
-        assert!(worst.value.0 <= value && worst.derivative.0 <= derivative, "{name}: {worst:?}");
+        let (value, derivative) = bounds_f64(name.parse().expect("an activation"));
+        assert!(worst.value.0 <= value + 0.5 && worst.derivative.0 <= derivative + 0.5, "{name}: {worst:?}");
     }
 }
 
