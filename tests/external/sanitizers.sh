@@ -34,9 +34,8 @@ if [ "$what" = all ] || [ "$what" = address ]; then
 fi
 if [ "$what" = all ] || [ "$what" = thread ]; then
   [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src" ] || rustup component add rust-src --toolchain nightly
-  # The queues of rayon know of the sanitizer, which does not know of fences. A child of a fork of several threads is no
-  # program that it can follow, and numbers that have no second thread are the address sanitizer's part. Queues that are
-  # built so allocate now and then.
+  # The queues of rayon know of the sanitizer, which does not know of fences: for it, crossbeam-epoch lists its threads in a
+  # vector, so what counts allocations counts these. A child of a fork of several threads is no program that it can follow.
   export TSAN_OPTIONS=history_size=5:allocator_may_return_null=1
   RUSTFLAGS="-Z sanitizer=thread --cfg crossbeam_sanitize_thread $symbols" cargo +nightly test -Z build-std --target "$host" \
     -p nablas -p nablas-capi --lib --tests --no-fail-fast -- --skip fork --skip children_call --skip cannot_be_ \
