@@ -11,5 +11,5 @@ if ! "$environment/bin/python" -c 'import jax' 2> /dev/null; then
   python3 -m venv "$environment"
   "$environment/bin/pip" install --quiet jax
 fi
-cargo build --release -p nablas-capi
+cargo rustc --release -p nablas-capi --lib --crate-type cdylib
 JAX_PLATFORMS=cpu "$environment/bin/python" tests/external/jax_gradients.py "$CARGO_TARGET_DIR/release/libnablas_capi.so" "$@"
