@@ -6,10 +6,10 @@
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 need gcc python3
-environment=$CARGO_TARGET_DIR/jax
-if ! "$environment/bin/python" -c 'import jax' 2> /dev/null; then
-  python3 -m venv "$environment"
-  "$environment/bin/pip" install --quiet jax
+jax=$CARGO_TARGET_DIR/jax
+if ! "$jax/bin/python" -c 'import jax' 2> /dev/null; then
+  environment "$jax"
+  "$jax/bin/pip" install --quiet jax
 fi
 cargo rustc --release -p nablas-capi --lib --crate-type cdylib
-JAX_PLATFORMS=cpu "$environment/bin/python" tests/external/jax_gradients.py "$CARGO_TARGET_DIR/release/libnablas_capi.so" "$@"
+JAX_PLATFORMS=cpu "$jax/bin/python" tests/external/jax_gradients.py "$CARGO_TARGET_DIR/release/libnablas_capi.so" "$@"

@@ -13,11 +13,7 @@ trap 'rm -rf "$work"' EXIT
 wheels=${wheels:-$work/wheels}
 mkdir -p "$wheels"
 
-environment() {
-  python3 -m venv "$work/$1" 2> "$work/venv.log" || { debian python3-venv && python3 -m venv "$work/$1"; }
-}
-
-environment build
+environment "$work/build"
 "$work/build/bin/pip" install -q 'maturin>=1.9.4,<2' auditwheel abi3audit
 "$work/build/bin/maturin" build -q --release --locked -m python/Cargo.toml --out "$wheels"
 wheel=$(ls "$wheels"/nablas-*-cp310-abi3-*.whl)
@@ -36,11 +32,11 @@ CONFIG
 PYO3_CONFIG_FILE=$work/free-threaded cargo check -q --locked -p nablas-python --no-default-features
 
 # NumPy alone, as `pip install ./python` builds it.
-environment alone
+environment "$work/alone"
 "$work/alone/bin/pip" install -q ./python
 (cd "$work" && "$work/alone/bin/python" -c 'import nablas; nablas.show_config()')
 
-environment all
+environment "$work/all"
 "$work/all/bin/pip" install -q "$wheel[torch,jax,sklearn]" pytest hypothesis mypy tqdm matplotlib gymnasium safetensors expecttest mpi4py mpich
 cd "$work"
 "$work/all/bin/python" -m pytest -q -rs -p no:cacheprovider "$root/python/tests" | tee tests.log

@@ -58,6 +58,11 @@ need_cargo_deny() {
   command -v cargo-deny > /dev/null || cargo_program cargo-deny 0.20.2
 }
 
+# An environment of Python's own in a new directory.
+environment() {
+  python3 -m venv "$1" 2> /dev/null || { debian python3-venv && python3 -m venv "$1"; }
+}
+
 # A nightly toolchain.
 need_nightly() {
   rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
