@@ -60,7 +60,7 @@ need_cargo_deny() {
 
 # An environment of Python's own in a new directory.
 environment() {
-  python3 -m venv "$1" 2> /dev/null || { debian python3-venv && python3 -m venv "$1"; }
+  python3 -m venv "$1" || { debian python3-venv && python3 -m venv "$1"; }
 }
 
 # A nightly toolchain.

@@ -114,9 +114,12 @@ pub(crate) fn ulp_f32(x: f64) -> f64 {
     power(exponent(x).clamp(-126, 127) - 23)
 }
 
-/// The distance between neighbouring `f64` at |x|, |x| > 1e-290.
+/// The distance between neighbouring `f64` at |x|.
 pub(crate) fn ulp_f64(x: f64) -> f64 {
-    power((exponent(x) - 52).max(-1022))
+    match exponent(x) - 52 {
+        n @ ..-1022 => f64::from_bits(1 << (n + 1074)),
+        n => power(n),
+    }
 }
 
 /// A small generator of reproducible numbers (xorshift64*).

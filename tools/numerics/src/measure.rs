@@ -175,8 +175,8 @@ impl WithSimd for Block<'_> {
             let (error, size) = ((f64::from(*got) - want).abs(), want.abs());
             let near = error * per_unit(size);
             let ulps = error * per_unit(if size > *floor { size } else { *floor });
-            // Of a power of two that is not met it matters whether the true value is below it.
-            let power = (error != 0.0) & (want.to_bits() << 12 == 0);
+            // Next to a power of two that is not met it matters whether the true value is below it.
+            let power = (error != 0.0) & (want.to_bits().wrapping_add(64) << 12 < 128 << 12);
             let sure = (size < 3.4e38) & (error < f64::INFINITY) & ((near - 0.5).abs() >= 1e-6) & !power;
             *counted = if sure { ulps } else { f64::NAN };
             let low = sure & (*floor == 0.0) & (size < LEAST);
@@ -255,9 +255,9 @@ impl Pair {
             state
         };
         let mut number = move || {
-            // All digits of a double, but below 2⁻¹¹.
+            // All digits of a double, but below 2⁻¹¹; sign and case by digits that these do not decide.
             let size = draw() as f64 / 2f64.powi(64);
-            let choice = draw();
+            let choice = draw() >> 40;
             let unit = if choice & 8 == 0 { size } else { -size };
             match choice % 8 {
                 0 => f64::from_bits(draw()),

@@ -18,6 +18,8 @@ const TERMS: usize = 15;
 const LONG: usize = 6;
 /// Those that matter to a double: each is a fourteenth of 2⁻¹⁰² below the one before.
 const QUICK: usize = 9;
+/// Bits of the cubic's coefficients, which are about 1 or 0.
+const NOISE: i32 = 160;
 /// Below 2 to this power a function is its cubic at 0.
 const TINY: i32 = -60;
 
@@ -209,7 +211,12 @@ impl Table {
         // d₁·x + d₂·x·(x − h) + c₃·x·(x − h)·(x − 2h).
         let c2 = Float::with_val(BITS, &d2 - Float::with_val(BITS, &c3 * &h) * 3u32);
         let c1 = d1 - Float::with_val(BITS, &d2 * &h) + Float::with_val(BITS, &c3 * &h) * &h * 2u32;
-        Self { sign, binades, cubic: [split(&c0), split(&c1), split(&c2), split(&c3)] }
+        // What is left of differences is not the function's.
+        let cubic = [c0, c1, c2, c3].map(|c| match c.get_exp() {
+            Some(size) if size < -NOISE => (0.0, 0.0),
+            _ => split(&Float::with_val(NOISE as u32, c)),
+        });
+        Self { sign, binades, cubic }
     }
 
     /// The interval of x, and u.
@@ -264,17 +271,21 @@ impl Table {
         if let Some((interval, u)) = self.find(x) {
             return interval.exact(u);
         }
-        // Next to 0: x as a number of the size of 1, at its scale. What vanishes still shows on which side of the rest f is.
+        // Next to 0: x as a number of the size of 1, at its scale.
         let [(c0, d0), (c1, d1), (c2, _), (c3, _)] = self.cubic;
         let k = if c0 == 0.0 { exponent(x) } else { 0 };
         let near = scaled(x, -k);
         let product = c1 * near;
-        let square = (near * x).max(f64::MIN_POSITIVE);
-        let third = (square * x).abs().max(f64::MIN_POSITIVE) * near.signum();
-        let rest = c1.mul_add(near, -product) + d1 * near + c2 * square + c3 * third;
+        let rest = c1.mul_add(near, -product) + d1 * near + c2 * (near * x) + c3 * (near * x * x);
         let high = c0 + product;
         let back = high - c0;
-        Exact { high, low: (c0 - (high - back)) + (product - back) + rest + d0, k }
+        let low = (c0 - (high - back)) + (product - back) + rest + d0;
+        // Terms that vanish still show on which side of the others f is.
+        let terms = [if c0 == 0.0 { 0.0 } else { c1 * x.signum() }, c2, c3 * x.signum()];
+        match terms.into_iter().find(|term| *term != 0.0) {
+            Some(term) if low == 0.0 => Exact { high, low: f64::MIN_POSITIVE.copysign(term), k },
+            _ => Exact { high, low, k },
+        }
     }
 }
 
