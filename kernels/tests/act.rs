@@ -133,8 +133,10 @@ fn f32_errors_over_all_inputs() {
 fn bounds_f64(act: Activation<f64>) -> (f64, f64) {
     match act {
         Activation::Tanh => (2.25, 3.5),
-        Activation::Softplus => (3.5, 2.5),
-        Activation::Gelu => (6.5, 15.0),
+        Activation::Softplus => (4.0, 2.75),
+        Activation::Silu => (4.0, 6.5),
+        Activation::Gelu => (7.0, 15.0),
+        Activation::Mish => (5.5, 12.0),
         act => bounds(act),
     }
 }
