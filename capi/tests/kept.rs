@@ -36,7 +36,7 @@ struct Net {
     params: Vec<f32>,
 }
 
-// Several threads may use a plan.
+// SAFETY: several threads may use a plan.
 unsafe impl Sync for Net {}
 
 impl Net {

@@ -16,7 +16,7 @@ fn last() -> String {
 /// A team that is destroyed.
 struct Team(*mut nablas_team);
 
-// Several threads may use one.
+// SAFETY: several threads may use one.
 unsafe impl Sync for Team {}
 
 impl Drop for Team {

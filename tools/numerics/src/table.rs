@@ -73,7 +73,6 @@ fn split(x: &Float) -> (f64, f64) {
     (high, Float::with_val(BITS, x - high).to_f64())
 }
 
-#[derive(Clone, Copy)]
 struct Interval {
     high: [f64; TERMS],
     low: [f64; LONG],
